@@ -1,0 +1,264 @@
+"""What the workflows carry over continue-as-new: plain JSON, typed.
+
+``RunState`` is mutable by the interpreter only. A step instance is keyed by its path, and by one index in
+brackets for each enclosing ``for_each``: ``revoke``, ``revoke[3]``.
+"""
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from playbooks.contract import Affected, Decision, Envelope, Frozen, Json, NewEntry, Notice
+from playbooks.plan import Escalate, InputFacts, Terminal
+
+STATE_VERSION = 1
+FINISHED = frozenset({"done", "skipped", "failed", "denied", "undone"})
+
+
+class Fact(Frozen):
+    """A fact and where it is from. ``trust`` is ``person read alert``, strongest first."""
+
+    value: Json = None
+    trust: str = "alert"
+    by: str = ""
+    source: str = ""
+    at: str = ""
+
+
+class FactsSnapshot(Frozen):
+    """The incident's facts as one run sees them, numbered."""
+
+    version: int = 1
+    facts: dict[str, Fact] = Field(default_factory=dict)
+
+    def values(self) -> dict[str, Json]:
+        """Fact name to value."""
+        return {name: fact.value for name, fact in self.facts.items()}
+
+
+class StepRecord(BaseModel):
+    """One step instance. ``status`` as the contract; ``stops`` marks a failure that ends its sequence."""
+
+    status: str = "running"
+    waiting_for: str | None = None
+    output: dict[str, Json] = Field(default_factory=dict)
+    output_ref: str | None = None
+    output_sha256: str | None = None
+    output_bytes: int = 0
+    outcome_key: str | None = None
+    started_at: str | None = None
+    world_now: str | None = None
+    finished_at: str | None = None
+    by: list[str] = Field(default_factory=list)
+    affected: Affected | None = None
+    changed: bool | None = None
+    verified: bool | None = None
+    summary: str = ""
+    code: str | None = None
+    message: str = ""
+    stops: bool = False
+    suppliers: list[str] = Field(default_factory=list)
+    """People who supplied a value that this output depends on."""
+    facts_version: int = 0
+    tries: int = 0
+    epoch: int = 0
+    items: list[str] | None = None
+    """Keys of a ``for_each``, in input order."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing more will happen to it by itself."""
+        return self.status in FINISHED
+
+
+class Vote(Frozen):
+    """An accepted decision, as a gate keeps it."""
+
+    person: str
+    roles: tuple[str, ...]
+    verdict: str
+    door: str
+    at: str
+    reason: str = ""
+    nonce: str = ""
+
+
+class Need(Frozen):
+    """``count`` distinct people of any of ``roles``, because of ``why``."""
+
+    roles: tuple[str, ...]
+    count: int
+    why: str = ""
+
+
+class Gate(BaseModel):
+    """A question that waits for people. ``kind`` is ``approve ask human failure unknown undo``."""
+
+    kind: str
+    path: str
+    pass_: int = 0
+    item: str | None = None
+    digest: str
+    question: str
+    needs: list[Need] = Field(default_factory=list)
+    deny_count: int = 1
+    verdicts: list[str]
+    form: dict[str, InputFacts] = Field(default_factory=dict)
+    excluded: list[str] = Field(default_factory=list)
+    preview: list[dict[str, Json]] = Field(default_factory=list)
+    difference: list[str] = Field(default_factory=list)
+    opened_at: str
+    deadline: str | None = None
+    chain: list[Escalate] = Field(default_factory=list)
+    terminal: Terminal | None = None
+    valid_for_seconds: float | None = None
+    recorded: bool = False
+    status: str = "open"
+    """``open approved denied answered expired closed``."""
+    closed_at: str | None = None
+    votes: list[Vote] = Field(default_factory=list)
+    denials: list[Vote] = Field(default_factory=list)
+    answer: dict[str, Json] = Field(default_factory=dict)
+    verdict: str | None = None
+    decided_by: list[str] = Field(default_factory=list)
+    break_glass: str | None = None
+    refused: int = 0
+    round: int = 1
+
+
+class FrozenCall(BaseModel):
+    """One covered call as it was approved: executed verbatim."""
+
+    params: dict[str, Json]
+    envelope: Envelope
+    digest: str
+    count: int = 0
+    protected: int = 0
+
+
+class FrozenStep(BaseModel):
+    """A covered step as rendered at its approve step. ``calls`` is keyed by item index, ``""`` without."""
+
+    runs: bool = True
+    items: list[Json] | None = None
+    calls: dict[str, FrozenCall] = Field(default_factory=dict)
+
+
+class Approval(BaseModel):
+    """What an approve step (or a step that asked by itself) froze, and how it was decided."""
+
+    path: str
+    steps: dict[str, FrozenStep] = Field(default_factory=dict)
+    approved: bool | None = None
+    by: list[str] = Field(default_factory=list)
+    expires_at: str | None = None
+    protected_allowed: bool = False
+
+
+class FrameState(BaseModel):
+    """A frame's own inputs, and how far it is: ``steps``, ``always`` or ``ended``."""
+
+    inputs: dict[str, Json] = Field(default_factory=dict)
+    suppliers: dict[str, list[str]] = Field(default_factory=dict)
+    """Input name to the people who supplied it."""
+    part: str = "steps"
+    outcome: str | None = None
+    code: str | None = None
+    reason: str = ""
+
+
+class Undoable(Frozen):
+    """An effect that can be taken back. ``path`` and ``item`` name the step instance."""
+
+    key: str
+    path: str
+    item: str | None = None
+    action: str
+    version: int = 1
+    params: dict[str, Json] = Field(default_factory=dict)
+    undo_args: dict[str, Json] = Field(default_factory=dict)
+    summary: str = ""
+
+
+class Seen(Frozen):
+    """An accepted decision's receipt, by nonce: the same update gets it again, another is a replay."""
+
+    update: str
+    receipt: dict[str, Any]
+
+
+class RunState(BaseModel):
+    """Everything of a run that outlives one execution."""
+
+    state_version: int = STATE_VERSION
+    status: str = "running"
+    started_at: str = ""
+    finished_at: str | None = None
+    world_started: str = ""
+    reason: str = ""
+    code: str | None = None
+    cancelled: bool = False
+    cancelled_by: str = ""
+    paused: bool = False
+    records: dict[str, StepRecord] = Field(default_factory=dict)
+    frames: dict[str, FrameState] = Field(default_factory=dict)
+    gates: dict[str, Gate] = Field(default_factory=dict)
+    approvals: dict[str, Approval] = Field(default_factory=dict)
+    deadlines: dict[str, str] = Field(default_factory=dict)
+    facts: FactsSnapshot = FactsSnapshot()
+    incoming: FactsSnapshot | None = None
+    own_facts: dict[str, Fact] = Field(default_factory=dict)
+    undoable: list[Undoable] = Field(default_factory=list)
+    undo_state: str = ""
+    warnings: list[str] = Field(default_factory=list)
+    unrecorded: list[NewEntry] = Field(default_factory=list)
+    notices: list[Notice] = Field(default_factory=list)
+    entry_count: int = 0
+    snapshot_count: int = 0
+    reports: list[dict[str, Json]] = Field(default_factory=list)
+    report_count: int = 0
+    reported_phase: str | None = None
+    seen: dict[str, Seen] = Field(default_factory=dict)
+    desk_keys: dict[str, str] = Field(default_factory=dict)
+    open_decisions: list[Decision] = Field(default_factory=list)
+
+
+class IncidentRun(BaseModel):
+    """A run as its incident knows it."""
+
+    status: str = "expected"
+    seq: int = 0
+    phase: str | None = None
+    contain_started: int = 0
+    contain_verified: int = 0
+    unknown: int = 0
+    expected_at: str = ""
+    child: bool = False
+
+
+class IncidentState(BaseModel):
+    """Everything of an incident that outlives one execution."""
+
+    state_version: int = STATE_VERSION
+    status: str = "open"
+    opened_at: str = ""
+    closed_at: str | None = None
+    facts: FactsSnapshot = FactsSnapshot()
+    losers: dict[str, list[Fact]] = Field(default_factory=dict)
+    """Values that a stronger source overruled, kept with their provenance."""
+    alerts: int = 0
+    last_alert: str = ""
+    runs: dict[str, IncidentRun] = Field(default_factory=dict)
+    fact_seqs: dict[str, int] = Field(default_factory=dict)
+    clocks: list[dict[str, Json]] = Field(default_factory=list)
+    clock_versions: dict[str, str] = Field(default_factory=dict)
+    dated: dict[str, str] = Field(default_factory=dict)
+    clock_decisions: dict[str, dict[str, Json]] = Field(default_factory=dict)
+    clocks_stale: bool = True
+    reminded: list[str] = Field(default_factory=list)
+    commander: str = ""
+    unrecorded: list[NewEntry] = Field(default_factory=list)
+    notices: list[Notice] = Field(default_factory=list)
+    entry_count: int = 0
+    snapshot_count: int = 0
+    seen: dict[str, dict[str, Json]] = Field(default_factory=dict)
