@@ -1,0 +1,205 @@
+"""The command line's side of ``/v1``: a small client, and how it finds the server and the person's token."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from worker.cli.output import Refused
+
+SERVER_FILE = "server.json"
+TOKENS_FILE = "exercise-tokens.json"
+MAX_ANSWER = 64 * 1024 * 1024
+
+
+class ApiError(Refused):
+    """The server refused or could not be reached. ``status`` is the HTTP status, 0 if there was no answer."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        next_step: str = "",
+        *,
+        status: int = 0,
+        details: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(code, message, next_step, details=details)
+        self.status = status
+
+
+class ApiClient:
+    """Calls ``/v1`` as one person.
+
+    Args:
+        url: Base address of the server, e.g. ``http://127.0.0.1:7391``.
+        token: The person's token; empty for doors that need none (health, alerts with their own signature).
+        timeout: Seconds for one call.
+    """
+
+    def __init__(self, url: str, token: str = "", *, timeout: float = 30) -> None:
+        self.url = url.rstrip("/")
+        headers = {"Accept": "application/json", "User-Agent": "stanch-cli"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        # No proxy of the environment ever sees an incident: the server is named and spoken to directly.
+        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET a document."""
+        return self._call(
+            "GET", path, params={key: value for key, value in params.items() if value is not None}
+        )
+
+    def post(self, path: str, body: Any = None) -> Any:
+        """POST a JSON body."""
+        return self._call("POST", path, json={} if body is None else body)
+
+    def put(self, path: str, body: Any) -> Any:
+        """PUT a JSON body."""
+        return self._call("PUT", path, json=body)
+
+    def delete(self, path: str, body: Any = None) -> Any:
+        """DELETE, with an optional JSON body."""
+        return self._call("DELETE", path, json={} if body is None else body)
+
+    def send(self, path: str, content: bytes, headers: Mapping[str, str] | None = None) -> Any:
+        """POST raw bytes with the caller's own headers, as a detector does."""
+        return self._call(
+            "POST", path, content=content, headers={"Content-Type": "application/json", **(headers or {})}
+        )
+
+    def download(self, path: str, target: Path) -> int:
+        """GET a file to ``target`` and return its size; nothing is left there on failure."""
+        partial = target.with_name(target.name + ".part")
+        try:
+            with self._http.stream("GET", path) as answer:
+                if answer.status_code >= 400:
+                    answer.read()
+                    raise _refusal(answer)
+                with partial.open("wb") as file:
+                    for chunk in answer.iter_bytes():
+                        file.write(chunk)
+            partial.replace(target)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        finally:
+            partial.unlink(missing_ok=True)
+        return target.stat().st_size
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        try:
+            answer = self._http.request(method, path, **arguments)
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        if answer.status_code >= 400:
+            raise _refusal(answer)
+        if len(answer.content) > MAX_ANSWER:
+            raise ApiError("answer_too_large", f"The answer of {path} is over 64 MB and was not read.")
+        if not answer.content:
+            return None
+        try:
+            return answer.json()
+        except json.JSONDecodeError:
+            raise ApiError(
+                "not_stanch",
+                f"What answers at {self.url} is no Stanch server. Nothing was done.",
+                "Set STANCH_URL to the address that `stanch serve` printed.",
+                status=answer.status_code,
+            ) from None
+
+    def _unreachable(self, error: httpx.HTTPError) -> ApiError:
+        if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
+            return ApiError(
+                "timeout",
+                f"The server at {self.url} did not answer in time. It may still carry the request out.",
+                "Look with `stanch incident show` before you try again.",
+            )
+        return ApiError(
+            "unreachable",
+            f"No server answers at {self.url}. Nothing was done.",
+            "Start one with `stanch up` or `stanch serve`, or set STANCH_URL.",
+        )
+
+
+def _refusal(answer: httpx.Response) -> ApiError:
+    try:
+        problem = answer.json()
+    except json.JSONDecodeError:
+        problem = {}
+    if not isinstance(problem, dict):
+        problem = {}
+    known = {"type", "title", "status", "code", "detail", "next", "instance"}
+    return ApiError(
+        str(problem.get("code") or f"http_{answer.status_code}"),
+        str(problem.get("detail") or problem.get("title") or f"The server answered {answer.status_code}."),
+        str(problem.get("next") or ""),
+        status=answer.status_code,
+        details={key: value for key, value in problem.items() if key not in known},
+    )
+
+
+def home() -> Path:
+    """Where this command looks for the server's address: ``STANCH_HOME``, else ``.stanch`` here."""
+    return Path(os.environ.get("STANCH_HOME") or ".stanch")
+
+
+def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClient:
+    """A client for the server that the environment or the home names.
+
+    Address: ``STANCH_URL``, else what ``stanch serve`` wrote into its home. Token: ``STANCH_TOKEN``, or with
+    ``as_person`` the token that a demo or exercise home keeps for that person.
+
+    Raises:
+        ApiError: ``no_server``, ``no_token``, or ``as_refused`` outside an exercise home.
+    """
+    folder = home()
+    url = os.environ.get("STANCH_URL") or _written(folder / SERVER_FILE).get("url")
+    if not url:
+        raise ApiError(
+            "no_server",
+            f"No server is known: STANCH_URL is not set and {folder} holds none. Nothing was done.",
+            "Start one with `stanch up`, or set STANCH_URL and STANCH_TOKEN.",
+        )
+    token = os.environ.get("STANCH_TOKEN") or ""
+    if as_person is not None:
+        tokens = _written(folder / TOKENS_FILE)
+        token = tokens.get(as_person, "")
+        if not token:
+            known = ", ".join(sorted(tokens)) or "nobody"
+            raise ApiError(
+                "as_refused",
+                f"--as works in demo and exercise homes only; {folder} knows {known}. Nothing was done.",
+                "Set STANCH_TOKEN to your own token instead.",
+            )
+    if need_token and not token:
+        raise ApiError(
+            "no_token",
+            "You have not said who you are. Nothing was done.",
+            "Set STANCH_TOKEN to the token that `stanch people token NAME` printed once.",
+        )
+    return ApiClient(str(url), token)
+
+
+def _written(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
