@@ -1,0 +1,306 @@
+"""Mass actions: many targets in batches, resumed where a lost attempt stood, reported one by one."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from activities.action import Action, Applied, P, Proposal, R
+from activities.context import ActionContext
+from activities.errors import AuthFailed, Forbidden, Permanent
+from playbooks.contract import Affected, Items, Json, Preview, TargetSet
+
+SAMPLE = 20
+Status = Literal["done", "already", "failed", "unknown"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that an effect may change.
+
+    Attributes:
+        id: As the system names it.
+        label: For approvers; kept in evidence, never journaled.
+        already: Whether it is in the wanted state.
+        own: Whether it is Stanch's own integration; never touched.
+        names: Names and ids under which settings may protect it.
+        before: What is needed to take it back, and anything ``change`` needs later; no secrets.
+        excluded: Why it is left out, if it is.
+    """
+
+    id: str
+    label: str = ""
+    already: bool = False
+    own: bool = False
+    names: tuple[str, ...] = ()
+    before: dict[str, Json] = field(default_factory=dict)
+    excluded: str | None = None
+
+
+@dataclass(frozen=True)
+class ItemOutcome:
+    """How one target fared; ``code`` is an error's code."""
+
+    id: str
+    status: Status
+    code: str = ""
+
+
+class TargetAction(Action[P, R]):
+    """An effect on targets. A system's action says how to find, change, check and restore them.
+
+    The rows of what will be changed, with their before-image, go to evidence before the effect. A retry
+    works on those very rows: targets in the wanted state by then were changed by the lost attempt.
+    """
+
+    noun = "target"
+    done = "changed"
+    undone = "restored"
+    batch_size = 200
+
+    def find(self, params: P, ctx: ActionContext) -> Sequence[Target]:
+        """Read the targets live, each with its state. Never shortened."""
+        raise NotImplementedError
+
+    def impact(self, targets: Sequence[Target]) -> Sequence[str]:
+        """Who or what stops working, a sentence each."""
+        return ()
+
+    def change(self, targets: Sequence[Target], ctx: ActionContext) -> Sequence[ItemOutcome]:
+        """Bring one batch to the wanted state. Raises only what concerns the whole batch."""
+        raise NotImplementedError
+
+    def check(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
+        """Read back: id to whether it is in the wanted state. An id left out is not known."""
+        raise NotImplementedError
+
+    def restore(self, targets: Sequence[Target], ctx: ActionContext) -> Sequence[ItemOutcome]:
+        """Bring one batch back to its ``before``."""
+        raise NotImplementedError
+
+    def outcome(self, params: P, items: Items) -> R | None:
+        """The output fields. By default a ``count`` of what is now in the wanted state."""
+        return self.result_type(count=items.done + items.already)
+
+    def preview(self, params: P, ctx: ActionContext) -> Proposal:
+        """Targets that would change, split from those already so, left out, protected or Stanch's own."""
+        found = {target.id: target for target in self.find(params, ctx)}.values()
+        own = [target for target in found if target.own or ctx.guarded.owns(target.id, *target.names)]
+        excluded = [target for target in found if target.excluded and target not in own]
+        rest = [target for target in found if target not in own and not target.excluded]
+        rows = _earlier(ctx)
+        # What a lost attempt of ours changed was not so before us.
+        already = [target for target in rest if target.already and target.id not in rows]
+        fresh = [target for target in rest if not target.already]
+        protected = [target for target in fresh if ctx.guarded.protects(target.id, *target.names)]
+        rows |= {target.id: target for target in fresh if target.id not in rows}
+        targets = None
+        if rows:
+            targets = ctx.put_rows(
+                [_row(target) for target in rows.values()], name=f"{self.facts.name}.targets"
+            )
+        reasons = [f"{target.id}: Stanch's own integration" for target in own]
+        reasons += [f"{target.id}: {target.excluded}" for target in excluded]
+        preview = Preview(
+            summary=f"{self.facts.title}: {len(fresh)} {self.noun}{'' if len(fresh) == 1 else 's'}",
+            count=len(fresh),
+            already=len(already),
+            sample=tuple(target.id for target in fresh[:SAMPLE]),
+            impact=tuple(self.impact(fresh)),
+            reversible=self.facts.reversible,
+            irreversible_because=self.facts.irreversible_because,
+            protected=tuple(target.id for target in protected),
+            excluded=tuple(reasons[:SAMPLE]),
+        )
+        undo = {"targets": targets.model_dump(mode="json")} if targets and self.facts.reversible else None
+        return Proposal(preview, targets=targets, undo_args=undo)
+
+    def apply(self, params: P, ctx: ActionContext, proposal: Proposal) -> Applied[R]:
+        """Change the proposal's targets in batches."""
+        targets = _targets(ctx, proposal.targets)
+        tally = self._walk(targets, ctx, self.change, wanted=True)
+        tally.already += proposal.preview.already
+        return self._applied(params, ctx, tally, self.done)
+
+    def verify(self, params: P, ctx: ActionContext, proposal: Proposal) -> bool | None:
+        """Whether every target of the proposal is in the wanted state."""
+        targets = _targets(ctx, proposal.targets)
+        states = self._states(targets, ctx)
+        return all(states.get(target.id) is True for target in targets)
+
+    def preview_undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Proposal:
+        """Targets that are still as we left them."""
+        targets = _targets(ctx, _undo_set(undo_args))
+        states = self._states(targets, ctx)
+        ours = [target for target in targets if states.get(target.id) is True]
+        changed = [target.id for target in targets if states.get(target.id) is not True]
+        preview = Preview(
+            summary=f"Take back: {self.facts.title}: {len(ours)} {self.noun}{'' if len(ours) == 1 else 's'}",
+            count=len(ours),
+            sample=tuple(target.id for target in ours[:SAMPLE]),
+            reversible=True,
+            excluded=tuple(f"{id_}: no longer as Stanch left it" for id_ in changed[:SAMPLE]),
+        )
+        return Proposal(preview, targets=_undo_set(undo_args))
+
+    def undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Applied[R]:
+        """Restore, in batches, the targets that are still as we left them; the others end as unknown."""
+        targets = _targets(ctx, _undo_set(undo_args))
+        tally = self._walk(targets, ctx, self.restore, wanted=False)
+        return self._applied(params, ctx, tally, self.undone)
+
+    def verify_undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> bool | None:
+        """Whether no target is left in the state that we made."""
+        targets = _targets(ctx, _undo_set(undo_args))
+        states = self._states(targets, ctx)
+        return all(states.get(target.id) is False for target in targets)
+
+    def _states(self, targets: Sequence[Target], ctx: ActionContext) -> dict[str, bool]:
+        states: dict[str, bool] = {}
+        for start in range(0, len(targets), self.batch_size):
+            states |= self.check(targets[start : start + self.batch_size], ctx)
+        return states
+
+    def _walk(self, targets: Sequence[Target], ctx: ActionContext, work: Any, *, wanted: bool) -> "_Tally":
+        tally = _Tally.resumed(ctx.resume, targets)
+        retried = bool(ctx.prior)
+        while tally.at < len(targets) and not ctx.stopping():
+            batch = targets[tally.at : tally.at + self.batch_size]
+            todo = batch
+            if retried or not wanted:
+                states = self.check(batch, ctx)
+                if wanted:
+                    todo = [target for target in batch if states.get(target.id) is not True]
+                else:
+                    todo = [target for target in batch if states.get(target.id) is True]
+                rest = [target for target in batch if target not in todo]
+                if retried:
+                    tally.add(ItemOutcome(target.id, "done") for target in rest)
+                else:
+                    # Somebody changed it since; restoring would overwrite what they did.
+                    tally.add(ItemOutcome(target.id, "unknown", "changed_since") for target in rest)
+            if todo:
+                try:
+                    outcomes = list(work(todo, ctx))
+                    ctx.sent()
+                except Permanent as error:
+                    outcomes = [ItemOutcome(target.id, "failed", error.code) for target in todo]
+                    if isinstance(error, AuthFailed | Forbidden):
+                        outcomes += [
+                            ItemOutcome(target.id, "failed", error.code)
+                            for target in targets[tally.at + len(batch) :]
+                        ]
+                        tally.at = len(targets)
+                    if not tally.done and tally.at >= len(targets) - len(batch):
+                        raise
+                tally.add(_complete(todo, outcomes))
+            tally.at += len(batch)
+            ctx.progress(tally.position())
+        return tally
+
+    def _applied(self, params: P, ctx: ActionContext, tally: "_Tally", verb: str) -> Applied[R]:
+        items = tally.items(ctx, self.facts.name)
+        return Applied(
+            self.outcome(params, items),
+            changed=items.done > 0,
+            summary=f"{items.done} {self.noun}{'' if items.done == 1 else 's'} {verb}"
+            + (f", {items.already} already" if items.already else "")
+            + (f", {items.failed} failed" if items.failed else "")
+            + (f", {items.unknown} unknown" if items.unknown else ""),
+            affected=Affected(count=items.done, sample=tuple(tally.done[:SAMPLE])),
+            items=items,
+            final=tally.at >= tally.total,
+        )
+
+
+class _Tally:
+    """Counts of a walk, small enough for a heartbeat."""
+
+    def __init__(self, total: int) -> None:
+        self.at = 0
+        self.total = total
+        self.already = 0
+        self.done: list[str] = []
+        self.bad: list[ItemOutcome] = []
+        self.same: list[str] = []
+
+    @classmethod
+    def resumed(cls, position: Json, targets: Sequence[Target]) -> "_Tally":
+        tally = cls(len(targets))
+        if isinstance(position, Mapping) and position.get("total") == len(targets):
+            tally.at = int(position["at"])
+            tally.bad = [ItemOutcome(*item) for item in position["bad"]]
+            tally.same = list(position["same"])
+            odd = {item.id for item in tally.bad} | set(tally.same)
+            tally.done = [target.id for target in targets[: tally.at] if target.id not in odd]
+        return tally
+
+    def position(self) -> dict[str, Json]:
+        """Where the walk stands; ids that fared otherwise than well are rare, so they travel too."""
+        bad = [[item.id, item.status, item.code] for item in self.bad]
+        return {"at": self.at, "total": self.total, "bad": bad, "same": self.same}
+
+    def add(self, outcomes: Any) -> None:
+        for outcome in outcomes:
+            if outcome.status == "done":
+                self.done.append(outcome.id)
+            elif outcome.status == "already":
+                self.same.append(outcome.id)
+            else:
+                self.bad.append(outcome)
+
+    def items(self, ctx: ActionContext, name: str) -> Items:
+        failed = [item for item in self.bad if item.status == "failed"]
+        unknown = [item for item in self.bad if item.status == "unknown"]
+        rows = [{"id": id_, "status": "done"} for id_ in self.done]
+        rows += [{"id": id_, "status": "already"} for id_ in self.same]
+        rows += [asdict(item) for item in self.bad]
+        report = None
+        if rows:
+            lines = b"".join(json.dumps(row, sort_keys=True).encode() + b"\n" for row in rows)
+            report = ctx.put(lines, name=f"{name}.report", media_type="application/jsonl")
+        return Items(
+            done=len(self.done),
+            already=self.already + len(self.same),
+            failed=len(failed),
+            unknown=len(unknown),
+            report=report,
+            failures=tuple(f"{item.id}: {item.code}" for item in self.bad[:SAMPLE]),
+        )
+
+
+def _complete(targets: Sequence[Target], outcomes: Sequence[ItemOutcome]) -> list[ItemOutcome]:
+    """A target that the body said nothing about is unknown, never silently done."""
+    said = {outcome.id for outcome in outcomes}
+    silent = [ItemOutcome(target.id, "unknown", "no_answer") for target in targets if target.id not in said]
+    return [*outcomes, *silent]
+
+
+def _row(target: Target) -> dict[str, Json]:
+    return {"id": target.id, "label": target.label, "names": list(target.names), "before": target.before}
+
+
+def _target(row: Mapping[str, Json]) -> Target:
+    return Target(
+        id=str(row["id"]),
+        label=str(row.get("label", "")),
+        names=tuple(row.get("names", ())),
+        before=dict(row.get("before", {})),
+    )
+
+
+def _targets(ctx: ActionContext, rows: TargetSet | None) -> list[Target]:
+    return [_target(row) for row in ctx.rows(rows)] if rows is not None else []
+
+
+def _earlier(ctx: ActionContext) -> dict[str, Target]:
+    found: dict[str, Target] = {}
+    for intent in ctx.prior:
+        if intent.get("targets"):
+            for target in _targets(ctx, TargetSet.model_validate(intent["targets"])):
+                found.setdefault(target.id, target)
+    return found
+
+
+def _undo_set(undo_args: Mapping[str, Json]) -> TargetSet | None:
+    return TargetSet.model_validate(undo_args["targets"]) if undo_args.get("targets") else None
