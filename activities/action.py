@@ -112,6 +112,8 @@ class Action(Generic[P, R]):
 
     facts: ClassVar[ActionFacts]
     result_type: ClassVar[type[Result]]
+    unites_intents: ClassVar[bool] = False
+    """Whether a retry's proposal already holds the undo arguments of the attempts before it."""
 
     def preview(self, params: P, ctx: ActionContext) -> Any:
         """What ``apply`` would do now; changes nothing. Returns a Proposal."""
@@ -128,15 +130,24 @@ class Action(Generic[P, R]):
         """
         return None
 
-    def preview_undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Any:
+    def settled(self, params: P, ctx: ActionContext, proposal: Proposal) -> Any:
+        """What ``apply`` did in an attempt whose answer was lost, once ``verify`` holds. Returns Applied."""
+        count = max((int(intent.get("count", 0)) for intent in ctx.prior), default=0)
+        return Applied(
+            changed=count > 0,
+            summary="found done by reading back",
+            affected=Affected(count=count, sample=proposal.preview.sample),
+        )
+
+    def preview_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Any:
         """What ``undo`` would do now. Returns a Proposal."""
         return Proposal(Preview(summary=f"Take back: {self.facts.title}", count=1, reversible=True))
 
-    def undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Any:
+    def undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Any:
         """Take it back if the state is still as we left it. Returns Applied."""
         raise NotImplementedError
 
-    def verify_undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Any:
+    def verify_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Any:
         """Read back whether it is undone."""
         return None
 

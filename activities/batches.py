@@ -53,6 +53,7 @@ class TargetAction(Action[P, R]):
     works on those very rows: targets in the wanted state by then were changed by the lost attempt.
     """
 
+    unites_intents = True
     noun = "target"
     done = "changed"
     undone = "restored"
@@ -78,8 +79,11 @@ class TargetAction(Action[P, R]):
         """Bring one batch back to its ``before``."""
         raise NotImplementedError
 
-    def outcome(self, params: P, items: Items) -> R | None:
-        """The output fields. By default a ``count`` of what is now in the wanted state."""
+    def outcome(self, params: P | None, items: Items) -> Any:
+        """The output fields. By default a ``count`` of targets brought to the wanted state or already in it.
+
+        ``params`` is ``None`` for an undo.
+        """
         return self.result_type(count=items.done + items.already)
 
     def preview(self, params: P, ctx: ActionContext) -> Proposal:
@@ -122,13 +126,20 @@ class TargetAction(Action[P, R]):
         tally.already += proposal.preview.already
         return self._applied(params, ctx, tally, self.done)
 
+    def settled(self, params: P, ctx: ActionContext, proposal: Proposal) -> Applied[R]:
+        """The lost attempt's targets, all found in the wanted state."""
+        tally = _Tally(0)
+        tally.done = [target.id for target in _targets(ctx, proposal.targets)]
+        tally.already = proposal.preview.already
+        return self._applied(params, ctx, tally, self.done)
+
     def verify(self, params: P, ctx: ActionContext, proposal: Proposal) -> bool | None:
         """Whether every target of the proposal is in the wanted state."""
         targets = _targets(ctx, proposal.targets)
         states = self._states(targets, ctx)
         return all(states.get(target.id) is True for target in targets)
 
-    def preview_undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Proposal:
+    def preview_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Proposal:
         """Targets that are still as we left them."""
         targets = _targets(ctx, _undo_set(undo_args))
         states = self._states(targets, ctx)
@@ -143,13 +154,13 @@ class TargetAction(Action[P, R]):
         )
         return Proposal(preview, targets=_undo_set(undo_args))
 
-    def undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> Applied[R]:
+    def undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Applied[R]:
         """Restore, in batches, the targets that are still as we left them; the others end as unknown."""
         targets = _targets(ctx, _undo_set(undo_args))
         tally = self._walk(targets, ctx, self.restore, wanted=False)
-        return self._applied(params, ctx, tally, self.undone)
+        return self._applied(None, ctx, tally, self.undone)
 
-    def verify_undo(self, params: P, undo_args: Mapping[str, Json], ctx: ActionContext) -> bool | None:
+    def verify_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> bool | None:
         """Whether no target is left in the state that we made."""
         targets = _targets(ctx, _undo_set(undo_args))
         states = self._states(targets, ctx)
@@ -198,7 +209,7 @@ class TargetAction(Action[P, R]):
             ctx.progress(tally.position())
         return tally
 
-    def _applied(self, params: P, ctx: ActionContext, tally: "_Tally", verb: str) -> Applied[R]:
+    def _applied(self, params: P | None, ctx: ActionContext, tally: "_Tally", verb: str) -> Applied[R]:
         items = tally.items(ctx, self.facts.name)
         return Applied(
             self.outcome(params, items),

@@ -1,7 +1,5 @@
 """What an action's body gets beside its parameters: its client, evidence, progress, world time."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -151,11 +149,3 @@ class ActionContext:
     @property
     def _source(self) -> str:
         return f"{self.call.action}@{self.call.version} {self.call.step}"
-
-
-def targets_sha256(targets: TargetSet | Sequence[str]) -> str:
-    """What an exact approval pins: a set's own hash, or that of the sorted literal ids."""
-    if isinstance(targets, TargetSet):
-        return targets.sha256
-    ids = json.dumps(sorted(set(targets)), separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(ids.encode()).hexdigest()

@@ -18,6 +18,7 @@ ActionError
 ├── InvalidParams                 the call does not fit the action
 ├── EvidenceMissing               a referenced file of the evidence store is not there, or is not what it was
 ├── OutputTooLarge                more than 1.5 MB: by reference it would be unreadable
+├── Broken                        a bug in an action, before anything was sent
 ├── JournalUnavailable            the store does not answer: no effect without a journaled intent
 └── Superseded                    a later attempt has taken over; this one must not act
 
@@ -200,6 +201,13 @@ class OutputTooLarge(ActionError):
     """The output is over 1.5 MB."""
 
     code = "output_too_large"
+
+
+class Broken(ActionError):
+    """A bug in an action, before anything was sent; its text stays out, because it may hold an answer."""
+
+    code = "broken"
+    retryable = True
 
 
 class JournalUnavailable(ActionError):
