@@ -235,7 +235,8 @@ class Permit(Frozen):
 class NewEntry(Frozen):
     """A journal entry that the workflow wants written; unique by (incident, key), so repeats are free.
 
-    ``body`` carries ids, counts and references only. ``at`` is RFC 3339 UTC with six decimals.
+    ``body`` carries ids, counts and references only. ``at`` is RFC 3339 UTC with six decimals. ``text`` is free
+    text that belongs to the entry: the store keeps it as evidence and puts ``text_ref`` into the body.
     """
 
     key: str
@@ -244,6 +245,7 @@ class NewEntry(Frozen):
     actor: str = "stanch"
     door: str = "workflow"
     body: dict[str, Json] = Field(default_factory=dict)
+    text: str = ""
 
 
 class ActionCall(Frozen):
@@ -261,6 +263,9 @@ class ActionCall(Frozen):
     pass_: int = 0
     item: str | None = None
     epoch: int = 0
+    tries: int = 0
+    """How many activities this step instance had before: the fence of intents is ``tries * 1000`` plus Temporal's
+    attempt, so that a later activity always outranks an earlier one."""
     context: RunContext = RunContext()
     plan_digest: str = ""
     permit: Permit | None = None

@@ -61,9 +61,16 @@ class StepRecord(BaseModel):
     """People who supplied a value that this output depends on."""
     facts_version: int = 0
     tries: int = 0
+    retries: int = 0
+    """Further attempts by the author's ``retry``."""
+    passes: int = 0
+    """How often a check was read."""
     epoch: int = 0
     items: list[str] | None = None
-    """Keys of a ``for_each``, in input order."""
+    """Keys of a ``for_each``, in input order; ``each`` holds the items themselves."""
+    each: list[Json] | None = None
+    branch: str | None = None
+    """Which way an ``if`` went."""
 
     @property
     def finished(self) -> bool:
@@ -124,6 +131,8 @@ class Gate(BaseModel):
     break_glass: str | None = None
     refused: int = 0
     round: int = 1
+    consumed: bool = False
+    """Whether the walk has acted on how it closed."""
 
 
 class FrozenCall(BaseModel):
@@ -151,6 +160,7 @@ class Approval(BaseModel):
     steps: dict[str, FrozenStep] = Field(default_factory=dict)
     approved: bool | None = None
     by: list[str] = Field(default_factory=list)
+    rule: str = ""
     expires_at: str | None = None
     protected_allowed: bool = False
 
@@ -208,6 +218,8 @@ class RunState(BaseModel):
     facts: FactsSnapshot = FactsSnapshot()
     incoming: FactsSnapshot | None = None
     own_facts: dict[str, Fact] = Field(default_factory=dict)
+    dated: dict[str, str] = Field(default_factory=dict)
+    """Dated facts that this run added for the clocks."""
     undoable: list[Undoable] = Field(default_factory=list)
     undo_state: str = ""
     warnings: list[str] = Field(default_factory=list)

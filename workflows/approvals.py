@@ -1,0 +1,286 @@
+"""Approve steps, and effects that ask by themselves: preview, freeze, ask, grant."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from playbooks.digest import approval_digest
+
+from playbooks.contract import ActionFacts, Json
+from playbooks.plan import ActionStep, ApproveStep, Escalate, IfStep, PlannedStep, Terminal, Waiting
+from playbooks.policy import Requirement
+from workflows.attempts import Attempts, Trouble
+from workflows.calls import stamp
+from workflows.envelopes import Shown, demanded, envelope_of, freeze, targets_of
+from workflows.errors import RunDenied, StepFailed
+from workflows.gates import parse
+from workflows.questions import closed, live, needs_of, open_gate, timing
+from workflows.run import Run, finish
+from workflows.scope import Above, Loop, Place, facts_of, item_of
+from workflows.state import Approval, FrozenCall, FrozenStep, Gate, Need, StepRecord
+from workflows.values import evaluate, load_reads, render, suppliers
+
+SELF_ASK = Waiting(
+    within_seconds=1800,
+    chain=(Escalate(role="incident_commander", within_seconds=900),),
+    terminal=Terminal(outcome="deny"),
+)
+SELF_VALID_SECONDS = 3600
+PREVIEWS_AT_ONCE = 10
+
+
+async def approve_step(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> None:
+    """Run an approve step: freeze and preview what it covers, ask, and keep the grant."""
+    spec = step.spec
+    assert isinstance(spec, ApproveStep)
+    key = place.key(step.path)
+    gate = live(run, key)
+    if gate is None:
+        approval, shown, needs, excluded = await _freeze_covered(run, step, spec, place)
+        run.state.approvals[key] = approval
+        if not shown:
+            _settle(run, step, place, record, approval, False, "Nothing of what it covers would run.")
+            return
+        gate = open_gate(
+            run,
+            step,
+            place,
+            Gate(
+                kind="approve",
+                path=step.path,
+                item=place.item,
+                digest=approval_digest(key, [part.call.digest for part in shown]),
+                question=step.title or f"Approve {', '.join(spec.names) or step.path}?",
+                needs=needs,
+                deny_count=spec.by.deny_count,
+                verdicts=["approve", "deny", "break_glass"],
+                excluded=excluded,
+                preview=[part.card() for part in shown],
+                valid_for_seconds=spec.valid_for_seconds,
+                **timing(run, spec.waiting),
+            ),
+        )
+    approval = run.state.approvals[key]
+    gate = await closed(run, step, place, record, gate)
+    grant(run, approval, gate)
+    record.by = list(gate.decided_by)
+    _settle(run, step, place, record, approval, bool(approval.approved), _how(gate))
+    if approval.approved:
+        return
+    if gate.status == "expired" and gate.terminal is not None and gate.terminal.outcome == "stop":
+        record.stops = True
+        raise StepFailed(step.path, "timeout", "Nobody decided in time, and the playbook says stop.")
+    if spec.on_deny == "stop":
+        record.stops = True
+        raise RunDenied(f"{step.path} was denied.")
+
+
+def _how(gate: Gate) -> str:
+    return {"approved": "approved", "denied": "denied", "expired": "nobody decided in time"}.get(gate.status, "closed")
+
+
+def _settle(
+    run: Run, step: PlannedStep, place: Place, record: StepRecord, approval: Approval, yes: bool, why: str
+) -> None:
+    approval.approved = yes
+    record.output = {"approved": yes}
+    record.summary = why
+    finish(record, "done", run.clock.stamp())
+    run.note("step.done", place=place, step=step, approved=yes)
+
+
+def grant(run: Run, approval: Approval, gate: Gate) -> None:
+    """Write a closed gate's decision into the approval. Valid from the decision on."""
+    approval.approved = gate.status == "approved"
+    approval.by = list(gate.decided_by)
+    approval.rule = "; ".join(dict.fromkeys(need.why for need in gate.needs if need.why))
+    if gate.break_glass is not None:
+        approval.rule = "break-glass"
+    approval.protected_allowed = approval.approved
+    if approval.approved:
+        decided = parse(gate.closed_at or run.clock.stamp())
+        approval.expires_at = stamp(decided + timedelta(seconds=gate.valid_for_seconds or SELF_VALID_SECONDS))
+
+
+async def _freeze_covered(
+    run: Run, step: PlannedStep, spec: ApproveStep, place: Place
+) -> tuple[Approval, list[Shown], list[Need], list[str]]:
+    approval = Approval(path=step.path)
+    shown: list[Shown] = []
+    policy: dict[tuple[tuple[str, ...], str], Requirement] = {}
+    people: dict[str, None] = dict.fromkeys(run.input.starters)
+    around = place.frame.above[step.path]
+    for path in spec.covers:
+        covered = run.index.steps[path]
+        if not isinstance(covered.spec, ActionStep):
+            continue
+        frozen = approval.steps[path] = FrozenStep()
+        inner = place.frame.above[path][len(around) :]
+        await load_reads(run, covered, place, paths=[path for above in inner for path in above.step.reads])
+        places = _instances(run, inner, covered, place)
+        frozen.runs = bool(places)
+        facts = run.plan.actions[covered.spec.name]
+        parts = await _preview_all(run, covered, places, facts)
+        for part, where in zip(parts, places, strict=True):
+            frozen.calls[item_of(where.loops[len(place.loops) :]) or ""] = part.call
+            sources = [covered.when, *(above.step.when for above in inner)]
+            asked = suppliers(run, where, values=[covered.spec.with_, covered.for_each], sources=sources)
+            people.update(dict.fromkeys(asked))
+        shown += parts
+        needed = demanded(run.plan.policy, facts, facts_of(run.state).get("severity"), [part.call for part in parts])
+        if needed.refused:
+            raise StepFailed(step.path, "policy_refused", f"{covered.path}: {needed.rule}.")
+        if needed.count and parts:
+            last = policy.get((needed.roles, needed.rule))
+            policy[needed.roles, needed.rule] = needed if last is None or needed.count > last.count else last
+    needs = needs_of(spec.by, "the playbook")
+    needs += [Need(roles=rule.roles, count=rule.count, why=rule.rule) for rule in policy.values()]
+    return approval, shown, merged(needs), list(people)
+
+
+def merged(needs: list[Need]) -> list[Need]:
+    """Of two needs of the same roles only the larger one counts."""
+    largest: dict[tuple[str, ...], Need] = {}
+    for need in needs:
+        held = largest.get(need.roles)
+        if held is None or need.count > held.count:
+            largest[need.roles] = need
+    return list(largest.values())
+
+
+def _instances(run: Run, above: tuple[Above, ...], covered: PlannedStep, place: Place) -> list[Place]:
+    """Every place where a covered step would run, as conditions and loops stand now."""
+    places = [place]
+    for enclosing in (*above, None):
+        step = enclosing.step if enclosing else covered
+        places = [deeper for at in places for deeper in _deeper(run, step, at)]
+        if enclosing is not None and isinstance(enclosing.step.spec, IfStep):
+            condition = enclosing.step.spec.condition
+            wanted = enclosing.block == "then"
+            places = [at for at in places if bool(evaluate(run, condition, at, None, path=step.path)) is wanted]
+    return places
+
+
+def _deeper(run: Run, step: PlannedStep, place: Place) -> list[Place]:
+    if step.when is not None and not evaluate(run, step.when, place, None, path=step.path):
+        return []
+    if step.for_each is None:
+        return [place]
+    items = render(run, step.for_each, place, None, path=step.path)
+    people = tuple(suppliers(run, place, values=[step.for_each]))
+    if not isinstance(items, list):
+        raise StepFailed(step.path, "wrong_type", "for_each needs a list.")
+    return [place.within(Loop(step.path, number, step.as_, value, people)) for number, value in enumerate(items)]
+
+
+async def _preview_all(run: Run, step: PlannedStep, places: list[Place], facts: ActionFacts) -> list[Shown]:
+    limit = asyncio.Semaphore(PREVIEWS_AT_ONCE)
+
+    async def one(where: Place) -> Shown:
+        async with limit:
+            return await preview(run, step, where, facts)
+
+    parts = await asyncio.gather(*(one(where) for where in places), return_exceptions=True)
+    for part in parts:
+        if isinstance(part, BaseException):
+            raise part
+    return [part for part in parts if isinstance(part, Shown)]
+
+
+async def preview(run: Run, step: PlannedStep, place: Place, facts: ActionFacts) -> Shown:
+    """Preview one call exactly as it would run.
+
+    Raises:
+        StepFailed: it cannot be previewed, so it cannot be approved either.
+    """
+    assert isinstance(step.spec, ActionStep)
+    record = run.state.records.get(place.key(step.path)) or StepRecord()
+    params = render(run, step.spec.with_, place, record, path=step.path)
+    check_params(step, facts, params)
+    try:
+        seen = await Attempts(run, step, place, record, facts).preview(params)
+    except Trouble as trouble:
+        message = f"It cannot be previewed: {trouble.message}"
+        raise StepFailed(step.path, trouble.code, message) from trouble
+    envelope = envelope_of(
+        facts,
+        plan=run.input.plan_digest,
+        step=step.path,
+        item=place.item,
+        params=params,
+        shown=seen.count,
+        mode=run.plan.context.mode,
+    )
+    return Shown(freeze(envelope, seen), seen, step.title or facts.title, step.path, place.item)
+
+
+def check_params(step: PlannedStep, facts: ActionFacts, params: dict[str, Json]) -> None:
+    """Refuse rendered parameters that lack what the action requires, or name too many literal targets."""
+    for name, field in facts.params.items():
+        if params.get(name) is None and field.required and field.default is None:
+            raise StepFailed(step.path, "wrong_type", f"{facts.name} needs {name}, which came out empty.")
+        if field.type in ("targets", "grants") and isinstance(params.get(name), list):
+            _, count = targets_of(facts, {name: params[name]})
+            if (count or 0) > 500:
+                raise StepFailed(step.path, "too_many_items", f"{name} names {count} targets; at most 500.")
+
+
+def ask_for(
+    run: Run,
+    step: PlannedStep,
+    place: Place,
+    shown: Shown,
+    needs: list[Need],
+    why: list[str],
+    waiting: Waiting,
+) -> Gate:
+    """Open the gate of an effect that asks by itself: not covered, or changed since it was approved."""
+    assert isinstance(step.spec, ActionStep)
+    asked = suppliers(run, place, values=[step.spec.with_, step.for_each], sources=[step.when])
+    question = f"Approve {step.title or step.path}?"
+    if why:
+        question = f"{step.title or step.path} changed since it was approved. Approve it as it is now?"
+    return open_gate(
+        run,
+        step,
+        place,
+        Gate(
+            kind="approve",
+            path=step.path,
+            item=place.item,
+            digest=shown.call.digest,
+            question=question,
+            needs=merged(needs),
+            verdicts=["approve", "deny", "break_glass"],
+            excluded=list(dict.fromkeys((*run.input.starters, *asked))),
+            preview=[shown.card()],
+            difference=why,
+            valid_for_seconds=SELF_VALID_SECONDS,
+            **timing(run, waiting),
+        ),
+    )
+
+
+def covering(
+    run: Run, step: PlannedStep, place: Place
+) -> tuple[Approval | None, FrozenCall | None, ApproveStep | None]:
+    """The approval that covers this instance, and the call that was frozen for it."""
+    spec = step.spec
+    assert isinstance(spec, ActionStep)
+    if spec.covered_by is None:
+        return None, None, None
+    asking = run.index.steps[spec.covered_by]
+    assert isinstance(asking.spec, ApproveStep)
+    key = place.seen(spec.covered_by)
+    approval = run.state.approvals.get(key) if key else None
+    if approval is None or approval.approved is None:
+        return None, None, asking.spec
+    frozen = approval.steps.get(step.path, FrozenStep(runs=False))
+    around = [above.step.path for above in place.frame.above[spec.covered_by] if above.step.for_each is not None]
+    inner = tuple(loop for loop in place.loops if loop.path not in around)
+    return approval, frozen.calls.get(item_of(inner) or ""), asking.spec
+
+
+def without_item(place: Place, path: str) -> Place:
+    """The place just outside of a step's own ``for_each``."""
+    return replace(place, loops=tuple(loop for loop in place.loops if loop.path != path))

@@ -1,0 +1,105 @@
+"""A frame: one playbook's steps, then its ``always`` part, however the steps ended."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from playbooks.plan import Frame, PlannedStep, RunStep
+from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
+from workflows.gates import fits
+from workflows.run import Run
+from workflows.scope import Place
+from workflows.state import FrameState, StepRecord
+from workflows.values import render, suppliers
+
+Walk = Callable[[Sequence[PlannedStep], Place], Awaitable[None]]
+
+
+def start_frame(run: Run, step: PlannedStep, spec: RunStep, place: Place, inner: Place, record: StepRecord) -> None:
+    """Give a sub-playbook its inputs, once.
+
+    Raises:
+        StepFailed: an input is missing or of the wrong type.
+    """
+    key = inner.frame_key
+    if key in run.state.frames:
+        return
+    values = render(run, spec.with_, place, record, path=step.path)
+    state = FrameState(inputs=dict(values))
+    for name, value in spec.with_.items():
+        state.suppliers[name] = suppliers(run, place, values=[value], sources=[step.when])
+    run.state.frames[key] = state
+    for name, declared in spec.frame.inputs.items():
+        if state.inputs.get(name) is None:
+            state.inputs.pop(name, None)
+            if declared.default is not None:
+                state.inputs[name] = render(run, declared.default, inner, record, path=step.path)
+            elif declared.required:
+                del run.state.frames[key]
+                raise StepFailed(step.path, "missing_key", f"{spec.frame.playbook.id} needs the input {name}.")
+            continue
+        if not fits(declared.type, state.inputs[name], declared.options):
+            del run.state.frames[key]
+            message = f"The input {name} of {spec.frame.playbook.id} must be {declared.type}."
+            raise StepFailed(step.path, "wrong_type", message)
+
+
+async def run_frame(run: Run, frame: Frame, place: Place, walk: Walk) -> None:
+    """Run a frame's steps and then its ``always`` part.
+
+    Raises:
+        WalkEnded: how the frame ended, if not well; ``Suspended`` before its end.
+    """
+    state = run.state.frames.setdefault(place.frame_key, FrameState(inputs=dict(run.plan.values)))
+    if state.part == "steps":
+        end = await _ended(walk(frame.steps, place))
+        state.outcome, state.code, state.reason = end
+        state.part = "always"
+    if state.part == "always":
+        await _always(run, frame, replace(place, always=True, until=None, halts=()), state, walk)
+        state.part = "ended"
+    _raise_end(state)
+
+
+async def _ended(walking: Awaitable[None]) -> tuple[str, str | None, str]:
+    try:
+        await walking
+    except Suspended:
+        raise
+    except RunStopped as stopped:
+        return "stopped", None, str(stopped)
+    except RunDenied as denied:
+        return "denied", "denied", str(denied)
+    except RunCancelled:
+        return "cancelled", "cancelled", ""
+    except StepFailed as failed:
+        return "failed", failed.code, f"{failed.path}: {failed.message}"
+    return "done", None, ""
+
+
+async def _always(run: Run, frame: Frame, place: Place, state: FrameState, walk: Walk) -> None:
+    """Every step of ``always`` gets its turn, also after one of them failed."""
+    for step in frame.always:
+        outcome, code, reason = await _ended(walk((step,), place))
+        if outcome == "failed" and state.outcome in ("done", "stopped"):
+            state.outcome, state.code, state.reason = outcome, code, reason
+        elif outcome not in ("done", "stopped"):
+            warning = f"always: {reason or outcome}"
+            if warning not in run.state.warnings:
+                run.state.warnings.append(warning)
+
+
+def _raise_end(state: FrameState) -> None:
+    if state.outcome == "failed":
+        path, _, message = state.reason.partition(": ")
+        raise StepFailed(path, state.code or "failed", message)
+    if state.outcome == "denied":
+        raise RunDenied(state.reason)
+    if state.outcome == "cancelled":
+        raise RunCancelled
+
+
+def end_of(error: WalkEnded | None, state: FrameState) -> tuple[str, str | None, str]:
+    """Status, code and reason of a run whose main frame ended so."""
+    if error is None:
+        return "done", None, state.reason
+    return state.outcome or "failed", state.code, state.reason

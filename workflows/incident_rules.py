@@ -1,0 +1,137 @@
+"""What an incident decides without asking anyone: which fact wins, whether it is contained, whether it may close.
+
+Pure; no Temporal.
+"""
+
+from dataclasses import dataclass
+
+from playbooks.contract import Json, Notice, Urgency
+from workflows.gates import parse
+from workflows.messages import ClockChange, FactChange
+from workflows.state import Fact, IncidentState
+
+TRUST = ("alert", "read", "person")
+"""Weakest first: what a person said is never overwritten by a reading or an alert."""
+ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
+CLOCK_VERBS = {
+    "confirm": "confirmed",
+    "correct": "corrected",
+    "submit": "submitted",
+    "dismiss": "dismissed",
+    "handover": "handed_over",
+}
+SETTLED_CLOCKS = frozenset({"submitted", "dismissed", "handed_over", "not_applicable"})
+
+
+def take_fact(state: IncidentState, change: FactChange) -> bool:
+    """Take a fact over if its source is at least as trusted as the one that holds; the loser is kept.
+
+    Returns whether the incident's facts changed.
+    """
+    fact = Fact(value=change.value, trust=change.trust, by=change.by, source=change.source, at=change.at)
+    held = state.facts.facts.get(change.fact)
+    if held is not None:
+        if held.value == fact.value and TRUST.index(held.trust) >= TRUST.index(fact.trust):
+            return False
+        weaker = TRUST.index(fact.trust) < TRUST.index(held.trust)
+        loser = fact if weaker else held
+        if loser.value is not None:
+            state.losers.setdefault(change.fact, []).append(loser)
+        if weaker:
+            return False
+    facts = dict(state.facts.facts)
+    if change.value is None:
+        facts.pop(change.fact, None)
+    else:
+        facts[change.fact] = fact
+    state.facts = state.facts.model_copy(update={"version": state.facts.version + 1, "facts": facts})
+    state.clocks_stale = True
+    return True
+
+
+def contained(state: IncidentState) -> bool:
+    """Whether every started effect step of phase contain is done and verified, in all runs, and there is one."""
+    runs = state.runs.values()
+    started = sum(run.contain_started for run in runs)
+    verified = sum(run.contain_verified for run in runs)
+    still = any(run.phase == "contain" and run.status not in ENDED for run in runs)
+    return started > 0 and started == verified and not still and not any(run.unknown for run in runs)
+
+
+def not_closable(state: IncidentState) -> tuple[str, str] | None:
+    """Why the incident cannot be closed: a code and what to do first; ``None`` if it can."""
+    unknown = [name for name, run in state.runs.items() if run.unknown]
+    if unknown:
+        return (
+            "effect_unknown",
+            f"The outcome of an effect is unknown in {', '.join(unknown)}. Say what happened first.",
+        )
+    running = [name for name, run in state.runs.items() if run.status not in ENDED]
+    if running:
+        return "run_active", f"Still running: {', '.join(running)}. Let it end, or cancel it first."
+    open_clocks = [str(clock["id"]) for clock in state.clocks if not settled(clock)]
+    if open_clocks:
+        return (
+            "clock_open",
+            f"These clocks are neither submitted, dismissed nor handed over: {', '.join(open_clocks)}.",
+        )
+    return None
+
+
+def settled(clock: dict[str, Json]) -> bool:
+    """Whether nothing is owed on a clock any more."""
+    return str(clock.get("state")) in SETTLED_CLOCKS
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """One reminder of a clock that was not yet given. ``at`` is RFC 3339."""
+
+    at: str
+    clock: dict[str, Json]
+    wanted: dict[str, Json]
+
+    @property
+    def id(self) -> str:
+        """The same for the same clock and instant."""
+        return f"{self.clock['id']}@{self.at}"
+
+    def notice(self, incident: str, now: str) -> Notice:
+        """What people are told."""
+        return Notice(
+            id=f"{incident}:clock:{self.id}",
+            incident=incident,
+            to=(f"role:{self.wanted.get('to', 'legal')}",),
+            urgency=Urgency(str(self.wanted.get("urgency", "high"))),
+            body={
+                "kind": "text",
+                "text": str(self.wanted.get("text", self.clock["id"])),
+                "clock": self.clock["id"],
+            },
+            at=now,
+        )
+
+
+def reminders(state: IncidentState) -> list[Reminder]:
+    """Reminders not yet given, soonest first."""
+    given = set(state.reminded)
+    waiting = [
+        Reminder(str(wanted["at"]), clock, wanted)
+        for clock in state.clocks
+        if not settled(clock)
+        for wanted in clock.get("reminders") or ()
+    ]
+    return sorted((one for one in waiting if one.id not in given), key=lambda one: parse(one.at))
+
+
+def clock_refusal(state: IncidentState, change: ClockChange) -> tuple[str, str] | None:
+    """Why a change of a clock is refused: a code and a sentence; ``None`` if it is not."""
+    if change.verb not in CLOCK_VERBS:
+        return "bad_verdict", f"A clock takes one of: {', '.join(CLOCK_VERBS)}."
+    if all(change.clock != clock["id"] for clock in state.clocks):
+        return "unknown_clock", f"There is no clock {change.clock} here."
+    if change.verb not in ("confirm", "submit") and not change.reason.strip():
+        return "bad_value", f"To {change.verb} a clock takes a reason."
+    if change.verb == "correct" and change.at is None:
+        return "bad_value", "To correct a clock takes the right instant."
+    return None

@@ -1,0 +1,299 @@
+"""Walking a plan. Re-entrant: after each continue-as-new the walk starts from the top and passes what is finished.
+
+A piece of the walk ends normally or with one of the exceptions of ``errors.WalkEnded``; any other exception is a
+bug and stays a failed workflow task, to be seen and mended, never a run that ends wrongly.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from playbooks.contract import Json
+from playbooks.plan import DoStep, IfStep, ParallelStep, PlannedStep, RunStep
+from workflows.approvals import approve_step
+from workflows.calls import stamp
+from workflows.compensation import undo_step
+from workflows.effects import action_step
+from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
+from workflows.failures import after_failure
+from workflows.frames import run_frame, start_frame
+from workflows.gates import parse
+from workflows.run import Run, finish
+from workflows.scope import Halt, Loop, Place
+from workflows.state import StepRecord
+from workflows.steps import STEPS
+from workflows.values import evaluate, load_reads, render, suppliers
+
+MAX_ITEMS = 500
+NO_RETRY = frozenset({"policy_refused", "timeout", "too_many_items", "output_too_large", "state_too_large"})
+
+
+class Interpreter:
+    """Walks the plan of one run."""
+
+    def __init__(self, run: Run) -> None:
+        """Everything it needs and changes is in ``run``."""
+        self.run = run
+
+    async def walk(self) -> None:
+        """Run the main playbook with its ``always`` part.
+
+        Raises:
+            WalkEnded: how it ended, if not well.
+        """
+        frame = self.run.plan.frame
+        place = Place(self.run.index.frames[frame.prefix])
+        await run_frame(self.run, frame, place, self.sequence)
+
+    async def sequence(self, steps: Sequence[PlannedStep], place: Place) -> None:
+        """Run steps in order."""
+        for step in steps:
+            await self.step(step, place)
+
+    async def step(self, step: PlannedStep, place: Place) -> None:
+        """Run a step, all its items included."""
+        key = place.key(step.path)
+        record = self.run.state.records.get(key)
+        if record is not None and record.finished:
+            return _as_it_ended(step, record)
+        if step.for_each is None:
+            return await self._instance(step, place)
+        if record is None:
+            await self.run.checkpoint(place, step)
+            record = self._begin(key)
+        return await self._guarded(step, place, record, self._each)
+
+    async def _instance(self, step: PlannedStep, place: Place) -> None:
+        key = place.key(step.path)
+        record = self.run.state.records.get(key)
+        if record is None:
+            await self.run.checkpoint(place, step)
+            record = self._begin(key)
+            self.run.reporter.changed(phase=step.phase)
+        await self._guarded(step, place, record, self._kind)
+
+    def _begin(self, key: str) -> StepRecord:
+        run = self.run
+        now = run.clock.stamp()
+        record = StepRecord(started_at=now, world_now=now, facts_version=run.state.facts.version)
+        run.state.records[key] = record
+        return record
+
+    async def _guarded(self, step: PlannedStep, place: Place, record: StepRecord, body: Any) -> None:
+        """Run a body under the step's time-out, conditions, retries and ``on_failure``."""
+        if step.timeout_seconds is not None:
+            began = parse(record.started_at or self.run.clock.stamp())
+            limit = stamp(began + timedelta(seconds=step.timeout_seconds))
+            place = replace(place, until=min(limit, place.until) if place.until else limit)
+        while not record.finished:
+            try:
+                await load_reads(self.run, step, place)
+                if self._skipped(step, place, record):
+                    return
+                await body(step, place, record)
+                self.run.keep_small()
+                return
+            except StepFailed as failed:
+                failed.path = failed.path or step.path
+                if not await self._again(step, place, record, failed):
+                    return
+            except RunCancelled:
+                if not record.finished and record.status != "unknown":
+                    finish(record, "skipped", self.run.clock.stamp(), code="cancelled")
+                    self.run.note("step.skipped", place=place, step=step, code="cancelled")
+                raise
+            except RunDenied:
+                if not record.finished:
+                    record.stops = True
+                    finish(record, "denied", self.run.clock.stamp(), code="denied")
+                raise
+
+    def _skipped(self, step: PlannedStep, place: Place, record: StepRecord) -> bool:
+        """Decide once, before the first item, whether the step runs at all."""
+        if record.items is not None or record.tries or record.branch or self._is_item(step, place):
+            return False
+        frame = self.run.state.frames[place.frame_key]
+        missing = [name for name in step.needs_inputs if frame.inputs.get(name) is None]
+        code = None
+        if missing:
+            code = "input_unanswered"
+            self.run.state.warnings.append(f"{step.path}: skipped, nobody gave {', '.join(missing)}.")
+        elif step.when is not None and not self._asked_already(step, place):
+            code = None if evaluate(self.run, step.when, place, record, path=step.path) else "when_false"
+        if code is None:
+            return False
+        finish(record, "skipped", self.run.clock.stamp(), code=code)
+        self.run.note("step.skipped", place=place, step=step, code=code)
+        return True
+
+    def _is_item(self, step: PlannedStep, place: Place) -> bool:
+        return step.for_each is not None and bool(place.loops) and place.loops[-1].path == step.path
+
+    def _asked_already(self, step: PlannedStep, place: Place) -> bool:
+        """Whether an approval froze that it runs, or a question is open: then it is compared, not decided, here."""
+        gate = self.run.state.gates.get(place.key(step.path))
+        if gate is not None:
+            return True
+        covered_by = getattr(step.spec, "covered_by", None)
+        key = place.seen(covered_by) if covered_by else None
+        approval = self.run.state.approvals.get(key) if key else None
+        if approval is None or not approval.approved:
+            return False
+        frozen = approval.steps.get(step.path)
+        return frozen is not None and frozen.runs
+
+    async def _again(self, step: PlannedStep, place: Place, record: StepRecord, failed: StepFailed) -> bool:
+        """What follows a failure; ``True`` to try again.
+
+        Raises:
+            StepFailed: the sequence ends here.
+        """
+        run = self.run
+        verdict = "stop"
+        if not record.stops:
+            try:
+                verdict = await self._verdict(step, place, record, failed)
+            except StepFailed as late:
+                failed = late
+        if verdict == "retry":
+            record.status = "running"
+            return True
+        if verdict == "undo":
+            await undo_step(run, step, place, record)
+        status = "skipped" if verdict == "skip" else "failed"
+        finish(record, status, run.clock.stamp(), code=failed.code, message=failed.message)
+        run.note(f"step.{status}", place=place, step=step, code=failed.code)
+        if verdict in ("skip", "continue"):
+            run.state.warnings.append(f"{place.key(step.path)}: {failed.message}")
+            return False
+        record.stops = True
+        raise failed
+
+    async def _verdict(self, step: PlannedStep, place: Place, record: StepRecord, failed: StepFailed) -> str:
+        retry = step.retry
+        if retry is not None and record.retries < retry.times and failed.code not in NO_RETRY:
+            turn = f"{place.key(step.path)}:retry{record.retries}"
+            wait = retry.every_seconds * retry.backoff**record.retries
+            until = self.run.state.deadlines.setdefault(turn, self.run.clock.after(wait))
+            await self.run.wait(lambda: False, place, until)
+            record.retries += 1
+            return "retry"
+        if step.on_failure == "ask":
+            return await after_failure(self.run, step, place, record, failed)
+        return step.on_failure
+
+    # --- kinds ----------------------------------------------------------------------------------
+
+    async def _kind(self, step: PlannedStep, place: Place, record: StepRecord) -> None:
+        kind = step.kind
+        if kind == "action":
+            await action_step(self.run, step, place, record)
+        elif kind == "approve":
+            await approve_step(self.run, step, place, record)
+        elif kind in STEPS:
+            await STEPS[kind](self.run, step, place, record)
+        else:
+            await self._block(step, place, record)
+            finish(record, "done", self.run.clock.stamp())
+            self.run.note("step.done", place=place, step=step)
+
+    async def _block(self, step: PlannedStep, place: Place, record: StepRecord) -> None:
+        spec = step.spec
+        if isinstance(spec, DoStep):
+            await self.sequence(spec.steps, place)
+        elif isinstance(spec, IfStep):
+            if record.branch is None:
+                holds = evaluate(self.run, spec.condition, place, record, path=step.path)
+                record.branch = "then" if holds else "else"
+            await self.sequence(spec.then if record.branch == "then" else spec.otherwise, place)
+        elif isinstance(spec, ParallelStep):
+            await self._parallel(spec, place)
+        elif isinstance(spec, RunStep):
+            inner = Place(
+                self.run.index.frames[spec.frame.prefix],
+                outer=(*place.outer, *place.loops),
+                always=place.always,
+                until=place.until,
+                halts=place.halts,
+            )
+            start_frame(self.run, step, spec, place, inner, record)
+            await run_frame(self.run, spec.frame, inner, self.sequence)
+        else:
+            raise AssertionError(f"no such kind: {step.kind}")
+
+    async def _parallel(self, spec: ParallelStep, place: Place) -> None:
+        halt = Halt()
+        inner = replace(place, halts=(*place.halts, halt)) if spec.fail_fast else place
+
+        async def branch(steps: Sequence[PlannedStep]) -> None:
+            try:
+                await self.sequence(steps, inner)
+            except StepFailed:
+                halt.failed = True
+                raise
+
+        await _all([branch(steps) for steps in spec.branches.values()])
+
+    async def _each(self, step: PlannedStep, place: Place, record: StepRecord) -> None:
+        if record.each is None:
+            items = render(self.run, step.for_each, place, record, path=step.path)
+            if not isinstance(items, list):
+                raise StepFailed(step.path, "wrong_type", "for_each needs a list.")
+            if len(items) > MAX_ITEMS:
+                message = f"{len(items)} items; at most {MAX_ITEMS}. Use an action that takes all targets at once."
+                raise StepFailed(step.path, "too_many_items", message)
+            record.each, record.items = items, [_key_of(item, number) for number, item in enumerate(items)]
+        people = tuple(suppliers(self.run, place, values=[step.for_each]))
+        turns = asyncio.Semaphore(step.at_once)
+
+        async def one(number: int, value: Json) -> None:
+            inner = place.within(Loop(step.path, number, step.as_, value, people))
+            held = self.run.state.records.get(inner.key(step.path))
+            if held is not None and held.finished:
+                return _as_it_ended(step, held)
+            async with turns:
+                return await self._instance(step, inner)
+
+        await _all([one(number, value) for number, value in enumerate(record.each)])
+        finish(record, "done", self.run.clock.stamp())
+        self.run.note("step.done", place=place, step=step, items=len(record.each))
+
+
+def _as_it_ended(step: PlannedStep, record: StepRecord) -> None:
+    """Pass a finished step, or end the sequence again as it ended then."""
+    if not record.stops:
+        return
+    if record.status == "denied" or (step.kind == "approve" and record.code is None):
+        raise RunDenied(record.message or f"{step.path} was denied.")
+    if step.kind == "stop":
+        raise RunStopped(record.message)
+    raise StepFailed(step.path, record.code or "failed", record.message)
+
+
+async def _all(parts: list[Coroutine[Any, Any, None]]) -> None:
+    """Run all parts to their ends, then raise what weighs most; a failing part never cancels its siblings."""
+    ends = [end for end in await asyncio.gather(*parts, return_exceptions=True) if end is not None]
+    for end in ends:
+        if not isinstance(end, WalkEnded):
+            raise end
+    for kind in (Suspended, RunCancelled, RunDenied):
+        for end in ends:
+            if isinstance(end, kind):
+                raise end
+    failures = [end for end in ends if isinstance(end, StepFailed)]
+    if len(failures) == 1:
+        raise failures[0]
+    if failures:
+        causes = "; ".join(f"{failure.path}: {failure.message}" for failure in failures)
+        raise StepFailed(failures[0].path, failures[0].code, causes)
+    for end in ends:
+        raise end
+
+
+def _key_of(item: Json, number: int) -> str:
+    if isinstance(item, dict):
+        named = next((item[name] for name in ("id", "key", "name") if isinstance(item.get(name), str)), None)
+        return named or str(number)
+    return str(item)[:80] if isinstance(item, str | int | float | bool) else str(number)

@@ -1,0 +1,183 @@
+"""PlaybookRun: one run of one plan. Thin: it starts the walk, takes decisions, and ends or continues as new."""
+
+import asyncio
+from datetime import timedelta
+
+from temporalio import workflow
+
+with workflow.unsafe.imports_passed_through():
+    from playbooks.contract import Decision, DecisionReceipt, Json
+    from playbooks.plan import PLAN_VERSION
+
+from workflows.compensation import offer_undo
+from workflows.decisions import decide
+from workflows.errors import PlaybookFailed, Suspended, WalkEnded
+from workflows.frames import end_of
+from workflows.interpreter import Interpreter
+from workflows.messages import PauseRequest, Receipt, RunInput, RunResult
+from workflows.run import Run
+from workflows.state import STATE_VERSION, FactsSnapshot
+from workflows.status import status_of
+
+NEW_ID_AFTER = timedelta(0)
+
+
+@workflow.defn(name="PlaybookRun")
+class PlaybookRun:
+    """Walks one RunPlan to its end, over as many executions as it takes."""
+
+    @workflow.init
+    def __init__(self, given: RunInput) -> None:
+        """Gates live in the state from here on: a decision may arrive before the first step of the walk."""
+        self._problem = _unreadable(given)
+        self._run = Run(given)
+
+    @workflow.run
+    async def run(self, given: RunInput) -> RunResult:
+        """Run to the end.
+
+        Raises:
+            PlaybookFailed: the plan or state was written by a newer Stanch.
+        """
+        if self._problem:
+            raise PlaybookFailed(self._problem, "unsupported_version")
+        run = self._run
+        background = [
+            asyncio.create_task(run.keep_recording()),
+            asyncio.create_task(run.reporter.keep_sending()),
+        ]
+        if given.state is None:
+            run.reporter.changed(always=True)
+        walking = asyncio.create_task(self._walk())
+        await self._until(walking)
+        if run.suspending:
+            await self._until(asyncio.gather(*background))
+            await self._continue(given)
+        self._end(walking.result())
+        run.closing = True
+        await self._until(asyncio.gather(*background))
+        while True:
+            await self._until(asyncio.create_task(run.flush(final=True)))
+            if not (run.state.unrecorded or run.state.notices):
+                break
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        state = run.state
+        return RunResult(run=given.run, status=state.status, reason=state.reason, warnings=tuple(state.warnings))
+
+    async def _until(self, task: "asyncio.Future") -> None:
+        """Wait for a part of the run; a cancel of the workflow is remembered, and the parts wind down by it."""
+        while not task.done():
+            try:
+                await workflow.wait_condition(task.done)
+            except asyncio.CancelledError:
+                self._run.state.cancelled = True
+
+    async def _walk(self) -> WalkEnded | None:
+        run = self._run
+        end: WalkEnded | None = None
+        offer = asyncio.create_task(self._offer_undo())
+        try:
+            await Interpreter(run).walk()
+        except Suspended:
+            await offer_ended(offer)
+            return None
+        except WalkEnded as ended:
+            end = ended
+        self._walked = True
+        try:
+            await offer
+        except Suspended:
+            return None
+        return end
+
+    _walked = False
+
+    async def _offer_undo(self) -> bool:
+        """On a cancel, offer to undo, beside the ``always`` part. A run that ends otherwise offers nothing."""
+        run = self._run
+        await workflow.wait_condition(
+            lambda: self._walked or run.suspending or (run.state.cancelled and self._wound_down())
+        )
+        if run.suspending:
+            raise Suspended
+        return await offer_undo(run) if run.state.cancelled else False
+
+    def _wound_down(self) -> bool:
+        """Whether the main steps have ended, so that no effect can still come."""
+        main = self._run.state.frames.get(self._run.plan.frame.prefix)
+        return main is not None and main.part != "steps"
+
+    def _end(self, end: WalkEnded | None) -> None:
+        run, state = self._run, self._run.state
+        state.status, state.code, state.reason = end_of(end, state.frames[run.plan.frame.prefix])
+        if state.undo_state == "undone":
+            state.status = "undone"
+        state.finished_at = run.clock.stamp()
+        run.note("run.finished", status=state.status, code=state.code, warnings=len(state.warnings))
+        run.reporter.changed(always=True)
+
+    async def _continue(self, given: RunInput) -> None:
+        run = self._run
+        await workflow.wait_condition(lambda: run.budget.in_flight == 0 and workflow.all_handlers_finished())
+        workflow.continue_as_new(given.model_copy(update={"state": run.state}))
+
+    # --- doors ----------------------------------------------------------------------------------
+
+    @workflow.update
+    def decide(self, decision: Decision) -> DecisionReceipt:
+        """Take a signed decision. No validator: a refusal leaves its trace in the journal, too."""
+        info = workflow.current_update_info()
+        return decide(self._run, decision, info.id if info else "")
+
+    @workflow.update
+    def pause(self, request: PauseRequest) -> Receipt:
+        """Start no further step until resumed."""
+        return self._paused(request, paused=True)
+
+    @workflow.update
+    def resume(self, request: PauseRequest) -> Receipt:
+        """Go on."""
+        return self._paused(request, paused=False)
+
+    def _paused(self, request: PauseRequest, *, paused: bool) -> Receipt:
+        word = "paused" if paused else "resumed"
+        if self._run.state.paused == paused:
+            return Receipt(accepted=False, code="no_change", message=f"The run is already {word}.")
+        self._run.state.paused = paused
+        self._run.note(f"run.{word}", actor=request.person, door="desk", text=request.reason)
+        self._run.reporter.changed(always=True)
+        return Receipt(accepted=True, message=f"The run is {word}.")
+
+    @workflow.signal
+    def facts_changed(self, facts: FactsSnapshot) -> None:
+        """Newer facts of the incident; taken over between steps."""
+        held = self._run.state.incoming or self._run.state.facts
+        if facts.version > held.version:
+            self._run.state.incoming = facts
+
+    @workflow.signal
+    def desk_keys_changed(self, keys: dict[str, str]) -> None:
+        """The desk's public keys were rotated; only these count from now on."""
+        self._run.state.desk_keys = dict(keys)
+        self._run.note("desk_keys.changed", keys=sorted(keys))
+
+    @workflow.query
+    def status(self) -> dict[str, Json]:
+        """The run for display; see ``workflows.status``."""
+        return status_of(self._run)
+
+
+async def offer_ended(offer: "asyncio.Task[bool]") -> None:
+    """Let the offer of an undo end with its execution."""
+    try:
+        await offer
+    except Suspended:
+        return
+
+
+def _unreadable(given: RunInput) -> str | None:
+    if given.plan.plan_version > PLAN_VERSION:
+        return f"The plan has version {given.plan.plan_version}; this Stanch reads up to {PLAN_VERSION}. Update it."
+    if given.state is not None and given.state.state_version > STATE_VERSION:
+        return f"The run's state has version {given.state.state_version}; this Stanch reads up to {STATE_VERSION}."
+    return None

@@ -1,0 +1,205 @@
+"""What expressions of a step may see: inputs, incident, earlier steps, the item, the run. Pure.
+
+The index of a plan is made once per execution. Within a ``for_each`` an inner id means this item's step;
+outside of it only ``items`` and ``outputs`` of the loop are visible.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from playbooks.contract import Json
+from playbooks.plan import DoStep, Frame, IfStep, ParallelStep, PlannedStep, RunPlan, RunStep
+from workflows.state import RunState, StepRecord
+
+
+@dataclass(frozen=True)
+class Loop:
+    """One enclosing ``for_each``: its step's path, the index of this item, its value under ``name``.
+
+    ``suppliers`` are the people whose values the list of items depends on.
+    """
+
+    path: str
+    index: int
+    name: str
+    value: Json
+    suppliers: tuple[str, ...] = ()
+
+
+Loops = tuple[Loop, ...]
+
+
+def instance(path: str, loops: Loops) -> str:
+    """Key of a step instance: ``path[3]``."""
+    return path + "".join(f"[{loop.index}]" for loop in loops)
+
+
+def item_of(loops: Loops) -> str | None:
+    """The item part of a step instance: ``3``, ``3/1``; ``None`` outside of loops."""
+    return "/".join(str(loop.index) for loop in loops) or None
+
+
+def nested(step: PlannedStep) -> Iterator[tuple[str, tuple[PlannedStep, ...]]]:
+    """The blocks of steps inside a step of the same frame, by name."""
+    spec = step.spec
+    if isinstance(spec, IfStep):
+        yield "then", spec.then
+        yield "else", spec.otherwise
+    elif isinstance(spec, ParallelStep):
+        yield from spec.branches.items()
+    elif isinstance(spec, DoStep):
+        yield "do", spec.steps
+
+
+@dataclass(frozen=True)
+class Above:
+    """An enclosing step, and the block of it that holds the step."""
+
+    step: PlannedStep
+    block: str
+
+
+@dataclass
+class FrameIndex:
+    """A frame's declared ids: id to path, and path to what encloses the step in this frame, outermost first."""
+
+    frame: Frame
+    paths: dict[str, str] = field(default_factory=dict)
+    above: dict[str, tuple[Above, ...]] = field(default_factory=dict)
+
+
+class PlanIndex:
+    """Every step and frame of a plan, by path and by prefix."""
+
+    def __init__(self, plan: RunPlan) -> None:
+        """Walk the plan once."""
+        self.steps: dict[str, PlannedStep] = {}
+        self.frames: dict[str, FrameIndex] = {}
+        self._frame(plan.frame)
+
+    def _frame(self, frame: Frame) -> None:
+        index = self.frames[frame.prefix] = FrameIndex(frame)
+        self._block(frame.steps, index, ())
+        self._block(frame.always, index, ())
+
+    def _block(self, steps: tuple[PlannedStep, ...], index: FrameIndex, above: tuple[Above, ...]) -> None:
+        for step in steps:
+            self.steps[step.path] = step
+            index.above[step.path] = above
+            if step.id is not None:
+                index.paths[step.id] = step.path
+            for name, block in nested(step):
+                self._block(block, index, (*above, Above(step, name)))
+            if isinstance(step.spec, RunStep):
+                self._frame(step.spec.frame)
+
+
+@dataclass
+class Halt:
+    """Shared by the branches of a ``fail_fast`` block: once one fails, no other starts a step."""
+
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the walk stands: the frame, the loops around the frame and those inside of it, whether this is an
+    ``always`` part, the earliest deadline of what encloses it (RFC 3339), and the blocks that may halt it."""
+
+    frame: FrameIndex
+    outer: Loops = ()
+    loops: Loops = ()
+    always: bool = False
+    until: str | None = None
+    halts: tuple[Halt, ...] = ()
+
+    @property
+    def halted(self) -> bool:
+        """Whether a sibling's failure ends this branch."""
+        return any(halt.failed for halt in self.halts)
+
+    @property
+    def frame_key(self) -> str:
+        """Key of the frame's state."""
+        return instance(self.frame.frame.prefix, self.outer)
+
+    @property
+    def item(self) -> str | None:
+        """The item part of a decision's or an envelope's name."""
+        return item_of((*self.outer, *self.loops))
+
+    def key(self, path: str) -> str:
+        """Instance key of the step that stands here."""
+        return instance(path, (*self.outer, *self.loops))
+
+    def seen(self, path: str) -> str | None:
+        """Instance key of another step of this frame as seen from here; ``None`` where it is out of sight."""
+        held = {loop.path: loop for loop in self.loops}
+        around = [above.step.path for above in self.frame.above[path] if above.step.for_each is not None]
+        if any(outer not in held for outer in around):
+            return None
+        return instance(path, (*self.outer, *(held[outer] for outer in around)))
+
+    def within(self, loop: Loop) -> "Place":
+        """The place inside one item of a loop."""
+        return replace(self, loops=(*self.loops, loop))
+
+
+def step_view(
+    state: RunState, key: str, record: StepRecord | None, loaded: dict[str, dict[str, Json]]
+) -> dict[str, Json]:
+    """What ``steps.ID`` shows: the output's fields, and ``meta``."""
+    if record is None:
+        return {"meta": {"status": "pending"}}
+    view = dict(output_of(record, loaded))
+    if record.items is not None:
+        entries = []
+        for number, name in enumerate(record.items):
+            part = state.records.get(f"{key}[{number}]")
+            output = output_of(part, loaded) if part else {}
+            entries.append({"key": name, "status": part.status if part else "pending", "output": output})
+        view = {"items": entries, "outputs": [entry["output"] for entry in entries]}
+    view["meta"] = {
+        "status": record.status,
+        "started_at": record.started_at,
+        "finished_at": record.finished_at,
+        "by": list(record.by),
+        "affected": record.affected.model_dump(mode="json") if record.affected else None,
+    }
+    return view
+
+
+def output_of(record: StepRecord, loaded: dict[str, dict[str, Json]]) -> dict[str, Json]:
+    """A step's output, also where it lives by reference and was loaded."""
+    return loaded.get(record.output_ref, {}) if record.output_ref else record.output
+
+
+def scope(
+    state: RunState,
+    place: Place,
+    *,
+    run: dict[str, Json],
+    loaded: dict[str, dict[str, Json]],
+    result: dict[str, Json] | None = None,
+) -> dict[str, Json]:
+    """The names an expression sees at a place."""
+    steps = {}
+    for name, path in place.frame.paths.items():
+        key = place.seen(path)
+        steps[name] = step_view(state, key or path, state.records.get(key) if key else None, loaded)
+    names: dict[str, Json] = {
+        "inputs": state.frames[place.frame_key].inputs,
+        "incident": facts_of(state),
+        "steps": steps,
+        "run": run,
+    }
+    for loop in place.loops:
+        names[loop.name] = loop.value
+    if result is not None:
+        names["result"] = result
+    return names
+
+
+def facts_of(state: RunState) -> dict[str, Json]:
+    """The incident's facts as this run sees them: its snapshot, and what it set itself meanwhile."""
+    return state.facts.values() | {name: fact.value for name, fact in state.own_facts.items()}

@@ -1,0 +1,132 @@
+"""What people see of a run: the answer to the query ``status``, and the snapshot that the store keeps."""
+
+import re
+from typing import TYPE_CHECKING
+
+from playbooks.contract import Json
+from playbooks.plan import ActionStep, PlannedStep
+from workflows.state import Gate, RunState, StepRecord
+
+if TYPE_CHECKING:
+    from workflows.run import Run
+
+_INDEX = re.compile(r"\[(\d+)\]")
+
+ENDS = {
+    "deny": "it is denied and does not run",
+    "stop": "the run stops",
+    "continue": "the step is given up with a warning, and the run goes on",
+    "unanswered": "it stays unanswered, and the run goes on",
+    "default": "the default answer is taken",
+}
+
+
+def status_of(run: "Run") -> dict[str, Json]:
+    """The run as a plain document (docs/reference: status of a run)."""
+    state, frame = run.state, run.plan.frame
+    return {
+        "run": run.input.run,
+        "incident": run.input.incident,
+        "playbook": frame.playbook.model_dump(mode="json"),
+        "plan_digest": run.input.plan_digest,
+        "mode": run.plan.context.mode.value,
+        "status": shown_status(state),
+        "reason": state.reason,
+        "code": state.code,
+        "warnings": list(state.warnings),
+        "started_at": state.started_at,
+        "finished_at": state.finished_at,
+        "as_of": run.clock.stamp(),
+        "phase": state.reported_phase,
+        "facts_version": state.facts.version,
+        "steps": [shown for path, step in run.index.steps.items() for shown in _steps(run, path, step)],
+        "waiting": [waiting(run, key, gate) for key, gate in state.gates.items() if offered(gate)],
+        "undoable": [
+            {"step": effect.path, "item": effect.item, "action": effect.action, "summary": effect.summary}
+            for effect in reversed(state.undoable)
+        ],
+    }
+
+
+def shown_status(state: RunState) -> str:
+    """``paused`` and ``waiting`` where a running run is that."""
+    if state.status != "running":
+        return state.status
+    if state.paused:
+        return "paused"
+    return "waiting" if any(offered(gate) for gate in state.gates.values()) else "running"
+
+
+def offered(gate: Gate) -> bool:
+    """Whether people may decide here now: open, and already in the journal."""
+    return gate.status == "open" and gate.recorded
+
+
+def _steps(run: "Run", path: str, step: PlannedStep) -> list[dict[str, Json]]:
+    records = run.state.records
+    keys = [key for key in records if _INDEX.sub("", key) == path] or [path]
+    return [_step(key, step, records.get(key)) for key in keys]
+
+
+def _step(key: str, step: PlannedStep, record: StepRecord | None) -> dict[str, Json]:
+    shown = record or StepRecord(status="pending")
+    return {
+        "path": step.path,
+        "id": step.id,
+        "kind": step.kind,
+        "action": step.spec.name if isinstance(step.spec, ActionStep) else None,
+        "title": step.title,
+        "phase": step.phase,
+        "item": "/".join(_INDEX.findall(key)) or None,
+        "status": shown.status,
+        "waiting_for": shown.waiting_for,
+        "code": shown.code,
+        "message": shown.message,
+        "summary": shown.summary,
+        "changed": shown.changed,
+        "verified": shown.verified,
+        "affected": shown.affected.model_dump(mode="json") if shown.affected else None,
+        "by": list(shown.by),
+        "started_at": shown.started_at,
+        "finished_at": shown.finished_at,
+    }
+
+
+def waiting(run: "Run", key: str, gate: Gate) -> dict[str, Json]:
+    """One question, as a card needs it."""
+    return {
+        "run": run.input.run,
+        "step": key,
+        "item": gate.item,
+        "kind": gate.kind,
+        "digest": gate.digest,
+        "question": gate.question,
+        "who": {
+            "needs": [need.model_dump(mode="json") for need in gate.needs],
+            "excluded": list(gate.excluded),
+            "deny_count": gate.deny_count,
+        },
+        "verdicts": list(gate.verdicts),
+        "form": {
+            name: field.model_dump(mode="json", include={"type", "required", "options", "default", "description"})
+            for name, field in gate.form.items()
+        },
+        "decided": [
+            {"person": vote.person, "verdict": vote.verdict, "at": vote.at} for vote in (*gate.votes, *gate.denials)
+        ],
+        "until": gate.deadline,
+        "next": what_next(gate),
+        "preview": gate.preview,
+        "difference": list(gate.difference),
+        "opened_at": gate.opened_at,
+        "round": gate.round,
+    }
+
+
+def what_next(gate: Gate) -> str:
+    """What happens if nobody answers, in a sentence."""
+    if gate.chain:
+        return f"If nobody answers, {gate.chain[0].role} is paged and may decide too."
+    if gate.terminal is None:
+        return "It waits until somebody answers."
+    return f"If nobody answers, {ENDS[gate.terminal.outcome]}."
