@@ -1,0 +1,266 @@
+"""Settings: ``stanch.toml`` and ``STANCH_*``, read once at the edge into frozen values.
+
+A blank variable counts as unset; a variable outranks the file. Nothing here is a secret: credentials are
+references (``worker/secrets.py``), except ``STANCH_TOKEN``, a person's own token for the command line.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from playbooks.contract import Mode
+
+FILE = "stanch.toml"
+TEST_HOLD = "STANCH_TEST_HOLD"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the message says where and what to write instead."""
+
+    code = "settings"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ApiSettings(_Part):
+    """Where ``stanch serve`` listens, and who may be believed about client addresses."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8724, ge=0, le=65535)
+    url: str | None = None
+    """Where the command line finds it; by default made of host and port."""
+
+
+class SourceSettings(_Part):
+    """One alert source. ``secret`` is a reference; ``scheme`` how a delivery is signed."""
+
+    format: str = "auto"
+    scheme: Literal["bearer", "hmac", "standard_webhooks", "none"] = "bearer"
+    secret: str | None = None
+    starts_per_hour: int = Field(default=20, ge=0)
+
+
+class FileSettings(_Part):
+    """What ``stanch.toml`` may hold."""
+
+    mode: Mode = Mode.LIVE
+    organisation: str = "default"
+    namespace: str = "stanch"
+    store_url: str | None = None
+    log_level: str = "INFO"
+    playbooks: tuple[str, ...] = ()
+    """Folders of further playbooks."""
+    policy: dict[str, Any] = Field(default_factory=dict)
+    protected: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """System to names or ids of protected targets; ``"*"`` for every system."""
+    payload_keys: str | None = None
+    """Reference of the payload key ring; by default ``keys/payload.json`` in STANCH_HOME."""
+    metrics: str | None = None
+    """``host:port`` for Prometheus; none by default."""
+    api: ApiSettings = ApiSettings()
+    systems: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """System to its own configuration, checked by the system's ``config.py``."""
+    alerts: dict[str, SourceSettings] = Field(default_factory=dict)
+    """Alert source to how its deliveries are read and checked."""
+    routes: tuple[dict[str, Any], ...] = ()
+    """Routing rules tried before the shipped ones."""
+
+
+class Settings(_Part):
+    """Everything the process was told, frozen.
+
+    Attributes:
+        home: ``STANCH_HOME``, absolute; not necessarily there yet.
+        config_file: The file that was read, if there is one.
+        environment: The variables as given, for Temporal's own ``TEMPORAL_*`` and secret references.
+    """
+
+    home: Path
+    config_file: Path | None = None
+    file: FileSettings = FileSettings()
+    token: SecretStr | None = None
+    temporal_bin: Path | None = None
+    test_hold: str | None = None
+    test_hold_dir: Path | None = None
+    continue_after_events: int | None = None
+    """Lowers the continue-as-new threshold, for tests of it."""
+    environment: Mapping[str, str] = Field(default_factory=dict, repr=False)
+
+    @classmethod
+    def load(cls, env: Mapping[str, str], cwd: Path | None = None) -> "Settings":
+        """Read the file and the variables.
+
+        Raises:
+            SettingsError: a file cannot be read, or a value does not fit; with file and line.
+        """
+        given = {name: value.strip() for name, value in env.items() if value.strip()}
+        here = (cwd or Path.cwd()).resolve()
+        path = _config_file(given, here)
+        file = _read(path) if path else FileSettings()
+        changes = {
+            field: given[variable]
+            for field, variable in (
+                ("mode", "STANCH_MODE"),
+                ("organisation", "STANCH_ORGANISATION"),
+                ("namespace", "STANCH_NAMESPACE"),
+                ("store_url", "STANCH_STORE_URL"),
+                ("log_level", "STANCH_LOG_LEVEL"),
+                ("payload_keys", "STANCH_PAYLOAD_KEYS"),
+                ("metrics", "STANCH_METRICS"),
+            )
+            if variable in given
+        }
+        api = {
+            field: given[variable]
+            for field, variable in (
+                ("host", "STANCH_HOST"),
+                ("port", "STANCH_PORT"),
+                ("url", "STANCH_URL"),
+            )
+            if variable in given
+        }
+        whole = file.model_dump()
+        whole |= changes
+        whole["api"] |= api
+        try:
+            file = FileSettings.model_validate(whole)
+        except ValidationError as error:
+            raise SettingsError(_wrong_variable(error)) from None
+        if file.log_level.upper() not in LOG_LEVELS:
+            raise SettingsError(f"log_level is one of {', '.join(LOG_LEVELS)}, not {file.log_level!r}.")
+        threshold = given.get("STANCH_TEST_CONTINUE_AFTER")
+        if threshold is not None and not threshold.isdigit():
+            raise SettingsError(f"STANCH_TEST_CONTINUE_AFTER is a number of events, not {threshold!r}.")
+        return cls(
+            home=(here / Path(given.get("STANCH_HOME", ".stanch")).expanduser()).resolve(),
+            config_file=path,
+            file=file,
+            token=SecretStr(given["STANCH_TOKEN"]) if "STANCH_TOKEN" in given else None,
+            temporal_bin=_path(given, "STANCH_TEMPORAL_BIN", here),
+            test_hold=given.get(TEST_HOLD),
+            test_hold_dir=_path(given, f"{TEST_HOLD}_DIR", here),
+            continue_after_events=int(threshold) if threshold else None,
+            environment=given,
+        )
+
+    @property
+    def mode(self) -> Mode:
+        """``live`` or ``exercise``."""
+        return self.file.mode
+
+    @property
+    def namespace(self) -> str:
+        """Temporal namespace, unless ``TEMPORAL_NAMESPACE`` names one."""
+        return self.file.namespace
+
+    @property
+    def queue_prefix(self) -> str:
+        """Of task queues: an exercise has its own, so that its calls never reach live credentials."""
+        return "stanch" if self.mode is Mode.LIVE else "stanch-exercise"
+
+    @property
+    def store_url(self) -> str:
+        """SQLAlchemy URL of the store; SQLite in ``home`` by default."""
+        return self.file.store_url or f"sqlite:///{self.home / 'stanch.db'}"
+
+    @property
+    def api_url(self) -> str:
+        """Where the command line finds ``/v1``."""
+        return (self.file.api.url or f"http://{self.file.api.host}:{self.file.api.port}").rstrip("/")
+
+    @property
+    def playbook_folders(self) -> tuple[Path, ...]:
+        """Folders of further playbooks, absolute."""
+        return tuple((self.base / Path(folder).expanduser()).resolve() for folder in self.file.playbooks)
+
+    @property
+    def base(self) -> Path:
+        """Where relative paths of the settings file start."""
+        return self.config_file.parent if self.config_file else Path.cwd()
+
+    def protected_of(self, system: str) -> tuple[str, ...]:
+        """Protected names and ids of a system."""
+        return (*self.file.protected.get("*", ()), *self.file.protected.get(system, ()))
+
+    def for_home(self, home: Path, *, mode: Mode) -> "Settings":
+        """The same settings for another home and mode: a demo's or an exercise's."""
+        file = self.file.model_copy(update={"mode": mode, "store_url": None, "payload_keys": None})
+        return self.model_copy(update={"home": home.resolve(), "file": file})
+
+    def refuse_test_switches(self) -> None:
+        """Refuse to run for real with a switch that exists for tests only.
+
+        Raises:
+            SettingsError: one is set; the command ends with 2.
+        """
+        if self.mode is Mode.LIVE and self.test_hold:
+            raise SettingsError(
+                f"{TEST_HOLD} is set. It stops a worker in the middle of an action and exists for tests, so a live "
+                "worker does not start with it. Unset it."
+            )
+
+
+def _path(given: Mapping[str, str], name: str, here: Path) -> Path | None:
+    return (here / Path(given[name]).expanduser()).resolve() if name in given else None
+
+
+def _config_file(given: Mapping[str, str], here: Path) -> Path | None:
+    named = _path(given, "STANCH_CONFIG", here)
+    if named is not None:
+        if not named.is_file():
+            raise SettingsError(f"STANCH_CONFIG names {named}, and there is no such file.")
+        return named
+    path = here / FILE
+    return path if path.is_file() else None
+
+
+def _read(path: Path) -> FileSettings:
+    try:
+        text = path.read_text()
+        return FileSettings.model_validate(tomllib.loads(text))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not TOML: {error}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = [str(part) for part in first["loc"]]
+        line = _line_of(text, place)
+        where = f"{path}:{line}" if line else str(path)
+        raise SettingsError(f"{where}: {'.'.join(place)}: {_reason(first)}.") from None
+
+
+def _reason(problem: Any) -> str:
+    if problem["type"] == "extra_forbidden":
+        return "there is no such setting"
+    return str(problem["msg"])
+
+
+def _line_of(text: str, place: list[str]) -> int | None:
+    """The line of the innermost key of ``place`` that stands in the file, under its table."""
+    table, best = "", None
+    for number, line in enumerate(text.splitlines(), start=1):
+        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        if header:
+            table = header.group(1).replace('"', "")
+            if place[: table.count(".") + 1] == table.split("."):
+                best = number
+            continue
+        key = re.match(r'\s*"?([\w.*-]+)"?\s*=', line)
+        whole = f"{table}.{key.group(1)}" if key and table else key.group(1) if key else ""
+        if whole and place[: whole.count(".") + 1] == whole.split("."):
+            best = number
+    return best
+
+
+def _wrong_variable(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][-1]).upper()
+    return f"STANCH_{name}: {_reason(first)}."
