@@ -63,9 +63,7 @@ class ApiClient:
 
     def get(self, path: str, **params: Any) -> Any:
         """GET a document."""
-        return self._call(
-            "GET", path, params={key: value for key, value in params.items() if value is not None}
-        )
+        return self._call("GET", path, params={key: value for key, value in params.items() if value is not None})
 
     def post(self, path: str, body: Any = None) -> Any:
         """POST a JSON body."""
@@ -163,20 +161,14 @@ def home() -> Path:
 def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClient:
     """A client for the server that the environment or the home names.
 
-    Address: ``STANCH_URL``, else what ``stanch serve`` wrote into its home. Token: ``STANCH_TOKEN``, or with
-    ``as_person`` the token that a demo or exercise home keeps for that person.
+    Address: ``STANCH_URL``, else what ``stanch serve`` wrote into its home, else the settings'. Token:
+    ``STANCH_TOKEN``, or with ``as_person`` the token that a demo or exercise home keeps for that person.
 
     Raises:
-        ApiError: ``no_server``, ``no_token``, or ``as_refused`` outside an exercise home.
+        ApiError: ``no_token``, or ``as_refused`` outside an exercise home.
     """
     folder = home()
-    url = os.environ.get("STANCH_URL") or _written(folder / SERVER_FILE).get("url")
-    if not url:
-        raise ApiError(
-            "no_server",
-            f"No server is known: STANCH_URL is not set and {folder} holds none. Nothing was done.",
-            "Start one with `stanch up`, or set STANCH_URL and STANCH_TOKEN.",
-        )
+    url = os.environ.get("STANCH_URL") or _written(folder / SERVER_FILE).get("url") or _configured()
     token = os.environ.get("STANCH_TOKEN") or ""
     if as_person is not None:
         tokens = _written(folder / TOKENS_FILE)
@@ -195,6 +187,13 @@ def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClie
             "Set STANCH_TOKEN to the token that `stanch people token NAME` printed once.",
         )
     return ApiClient(str(url), token)
+
+
+def _configured() -> str:
+    # Only here: reading the settings file costs a command more than all else it does.
+    from worker.settings import Settings
+
+    return Settings.load(os.environ).api_url
 
 
 def _written(path: Path) -> dict[str, Any]:

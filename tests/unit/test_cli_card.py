@@ -1,0 +1,147 @@
+from datetime import UTC, datetime, timedelta
+
+from worker.cli import card
+from worker.cli.output import clean
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+
+def gate(**changes):
+    entry = {
+        "run": "run/INC-2026-1/crm/1",
+        "step": "go",
+        "kind": "approve",
+        "digest": "ab" * 32,
+        "question": "Contain the stolen token?",
+        "who": {"needs": [{"roles": ["crm_owner"], "count": 2, "why": "playbook"}], "excluded": ["rui"]},
+        "verdicts": ["approve", "deny", "break_glass"],
+        "form": {},
+        "decided": [{"person": "ana", "verdict": "approve", "at": "2026-11-24T02:58:00.000000Z"}],
+        "until": "2026-11-24T03:12:30.000000Z",
+        "next": "If nobody answers, incident_commander is paged and may decide too.",
+        "preview": [
+            {
+                "step": "revoke",
+                "summary": "Revoke 37 tokens of Drift",
+                "count": 37,
+                "already": 2,
+                "sample": [f"user{number}@x.example" for number in range(20)],
+                "impact": ["Drift can no longer read Salesforce"],
+                "reversible": False,
+                "irreversible_because": "a revoked token cannot come back",
+                "protected": ["breakglass@x.example"],
+                "excluded": [],
+            }
+        ],
+        "difference": [],
+    }
+    return {**entry, **changes}
+
+
+def document(**changes):
+    whole = {
+        "incident": "INC-2026-1",
+        "title": "Stolen token",
+        "status": "open",
+        "severity": 5,
+        "mode": "live",
+        "waiting": [gate()],
+        "runs": [{"id": "run/INC-2026-1/crm/1", "status": "waiting", "phase": "contain", "live": True}],
+        "steps": [
+            {
+                "run": "run/INC-2026-1/crm/1",
+                "path": "revoke",
+                "kind": "action",
+                "action": "salesforce.revoke_oauth_tokens_of_app",
+                "status": "done",
+                "summary": "",
+                "verified": True,
+                "affected": {"count": 37, "sample": ["a"]},
+            }
+        ],
+        "clocks": [],
+        "drafts": [],
+        "notices": [],
+        "alerts": {"count": 3, "first": "x", "last": "y"},
+        "hold": {"on": False},
+    }
+    return {**whole, **changes}
+
+
+def test_card_says_what_happens_who_decides_until_when_and_what_to_type():
+    shown = " ".join(card.question("INC-2026-1", gate(), NOW).split())
+    for part in (
+        "12 m 30 s left",
+        "37 will change, 2 already so",
+        "and 29 more",
+        "CANNOT be undone: a revoked token cannot come back",
+        "PROTECTED: breakglass@x.example",
+        "who: 2 of crm_owner",
+        "may not approve (asked for it): rui",
+        "decided so far: ana approve",
+        "incident_commander is paged",
+        f"stanch incident approve INC-2026-1 go --digest {'ab' * 8}",
+        "stanch incident break-glass INC-2026-1 go --reason 'WHY'",
+    ):
+        assert part in shown
+
+
+def test_waiting_comes_before_everything_else():
+    shown = card.incident(document(), NOW)
+    assert shown.index("WAITS") < shown.index("RUN") < shown.index("Alerts:")
+
+
+def test_nearest_deadline_comes_first():
+    later = gate(step="later", until="2026-11-24T09:00:00.000000Z")
+    shown = card.incident(document(waiting=[later, gate()]), NOW)
+    assert shown.index("WAITS  go") < shown.index("WAITS  later")
+
+
+def test_lines_fit_a_terminal_but_for_commands():
+    long = gate(question="x" * 400, preview=[{**gate()["preview"][0], "impact": ["y " * 300]}])
+    lines = card.incident(document(waiting=[long]), NOW).splitlines()
+    assert all(len(line) <= 100 for line in lines if not line.lstrip().startswith("stanch "))
+
+
+def test_hostile_text_cannot_drive_the_terminal():
+    hostile = "\x1b]0;owned\x07\x1b[2Jrm\u202egnp.exe\r\nAPPROVED"
+    shown = card.incident(document(title=hostile, waiting=[gate(question=hostile)]), NOW)
+    assert not set(shown) & {"\x1b", "\x07", "\u202e", "\r"}
+    assert "\\x1b" in shown
+    assert clean("a\nb") == "a b"
+
+
+def test_colour_only_where_asked_for():
+    assert "\x1b[" in card.incident(document(), NOW, card.Paint(True))
+    assert "\x1b[" not in card.incident(document(), NOW)
+
+
+def test_a_changed_plan_shows_the_difference():
+    shown = card.question("INC-2026-1", gate(difference=["37 targets became 52"]), NOW)
+    assert "changed: 37 targets became 52" in shown
+
+
+def test_hold_and_stale_figures_are_said():
+    run = {"id": "r", "status": "running", "live": False, "as_of": "2026-11-24T02:59:00.000000Z"}
+    hold = {"on": True, "person": "ana", "reason": "look first", "at": "x"}
+    shown = card.incident(document(runs=[run], steps=[], hold=hold), NOW)
+    assert "HOLD by ana: look first" in shown
+    assert "as of 1 m ago: no worker answers" in shown
+
+
+def test_commands_for_each_kind_of_question():
+    ask = gate(
+        kind="ask",
+        verdicts=["answer"],
+        form={"left": {"type": "boolean"}, "who": {"type": "choice", "options": ["a", "b"]}},
+    )
+    assert card.commands("I", ask) == ["stanch incident answer I go -f left=yes|no -f who=a|b"]
+    assert card.commands("I", gate(verdicts=["done"])) == ["stanch incident done I go"]
+    assert card.commands("I", gate(verdicts=["retry"], step="a b")) == ["stanch incident decide I 'a b' retry"]
+
+
+def test_time_left_in_words():
+    assert card.remaining(None, NOW) == "no time limit"
+    past = (NOW - timedelta(minutes=5)).isoformat()
+    assert card.remaining(past, NOW) == "time is over since 5 m"
+    assert card.spell(90061) == "1 d 1 h"

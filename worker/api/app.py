@@ -1,0 +1,130 @@
+"""``/v1``: a thin view of the desk. It binds to loopback unless told otherwise; TLS is the proxy's."""
+
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from fastapi.responses import JSONResponse
+
+from worker.api import bodies
+from worker.api.doors import ADesk, AnActor
+from worker.api.incidents import v1 as incidents
+from worker.api.limits import BodyLimit
+from worker.api.problems import install
+from worker.desk.decisions import Actor
+from worker.desk.desk import Desk
+from worker.desk.rights import require
+from worker.desk.views import hold_document
+
+v1 = APIRouter(prefix="/v1")
+
+
+@v1.get("/whoami")
+async def whoami(actor: AnActor) -> dict[str, Any]:
+    """Who the token's holder is."""
+    return {"name": actor.name, "roles": list(actor.roles)}
+
+
+@v1.get("/decisions")
+async def decisions(desk: ADesk, actor: AnActor, incident: str | None = None) -> dict[str, Any]:
+    """What waits for people, nearest deadline first; ``yours`` says whether this person may decide it."""
+    if incident is not None:
+        desk.views.known(incident)
+    found = await desk.views.waiting(incident)
+    for entry in found:
+        entry["yours"] = _may(actor, entry)
+        entry["nonce"] = desk.decisions.nonces.issue(actor.name, entry["run"], entry["step"], entry["digest"])
+    return {"decisions": found}
+
+
+@v1.get("/playbooks")
+async def playbooks(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """Playbooks that can be started here."""
+    return {"playbooks": desk.starts.playbooks()}
+
+
+@v1.post("/playbooks/{playbook}/plan")
+async def plan(desk: ADesk, _actor: AnActor, playbook: str, body: bodies.PlanWanted) -> dict[str, Any]:
+    """The plan that a start would freeze now; nothing is started."""
+    return desk.starts.plan_view(playbook, body.inputs)
+
+
+@v1.get("/people")
+async def people(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """Who is known, with which roles."""
+    return {"people": desk.people.list()}
+
+
+@v1.post("/people", status_code=201)
+async def add_person(desk: ADesk, actor: AnActor, body: bodies.AddPerson) -> dict[str, Any]:
+    """Add a person, or change roles and identities."""
+    require(actor.name, actor.roles, "people")
+    identities = [(each.door, each.workspace, each.external_id) for each in body.identities]
+    return desk.people.add(body.name, body.roles, identities)
+
+
+@v1.post("/people/{name}/token", status_code=201)
+async def issue_token(desk: ADesk, actor: AnActor, name: str) -> dict[str, Any]:
+    """A new token, shown this once."""
+    require(actor.name, actor.roles, "people")
+    return {"name": name, "token": desk.people.token(name)}
+
+
+@v1.delete("/people/{name}/token")
+async def revoke_token(desk: ADesk, actor: AnActor, name: str) -> dict[str, Any]:
+    """Make all tokens of a person worthless."""
+    require(actor.name, actor.roles, "people")
+    return {"name": name, "revoked": desk.people.revoke(name)}
+
+
+@v1.get("/hold")
+async def hold(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """Whether every new effect is held."""
+    return hold_document(desk.store)
+
+
+@v1.put("/hold")
+async def hold_on(desk: ADesk, actor: AnActor, body: bodies.Reason) -> dict[str, Any]:
+    """Hold every new effect, everywhere, at once."""
+    return desk.life.hold_on(actor, body.reason)
+
+
+@v1.delete("/hold")
+async def hold_off(desk: ADesk, actor: AnActor) -> dict[str, Any]:
+    """Let effects go on."""
+    return desk.life.hold_off(actor)
+
+
+@v1.get("/health")
+async def health(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """What the serving process depends on, each with whether it answers."""
+    return await desk.health()
+
+
+def create_app(desk: Desk, *routers: APIRouter) -> FastAPI:
+    """The application over one desk; ``routers`` are further doors of ``/v1`` (alerts)."""
+    app = FastAPI(title="Stanch", version="1", docs_url=None, redoc_url=None)
+    app.state.desk = desk
+    install(app)
+    app.add_middleware(BodyLimit)
+    for router in (*routers, incidents, v1):
+        app.include_router(router)
+
+    @app.get("/healthz", include_in_schema=False)
+    async def alive() -> dict[str, str]:
+        return {"status": "alive"}
+
+    @app.get("/readyz", include_in_schema=False)
+    async def ready() -> JSONResponse:
+        found = await desk.health()
+        return JSONResponse({"ready": found["ok"]}, status_code=200 if found["ok"] else 503)
+
+    return app
+
+
+def _may(actor: Actor, entry: dict[str, Any]) -> bool:
+    who = entry.get("who") or {}
+    if actor.name in who.get("excluded", ()):
+        return False
+    if any(actor.name == vote["person"] for vote in entry.get("decided", ())):
+        return False
+    return any(set(actor.roles) & set(need["roles"]) for need in who.get("needs", ()))

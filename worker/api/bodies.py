@@ -1,0 +1,95 @@
+"""What ``/v1`` takes: bodies of requests. Unknown keys are refused, never ignored."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(max_length=2000)]
+Word = Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Body(BaseModel):
+    """Base of all bodies."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class StartIncident(Body):
+    """Open an incident and start a playbook in it."""
+
+    playbook: Word
+    inputs: dict[str, Any] = Field(default_factory=dict)
+    title: str = Field(default="", max_length=300)
+    severity: int = Field(default=3, ge=0, le=5)
+    kind: str = Field(default="unknown", max_length=100)
+
+
+class PlanWanted(Body):
+    """Compile a playbook as a start would, without starting."""
+
+    inputs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Decide(Body):
+    """Decide a waiting question. ``nonce`` is what ``/v1/decisions`` gave; without one a new is made."""
+
+    step: Word
+    verdict: Word
+    run: Word | None = None
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    reason: Text = ""
+    values: dict[str, Any] = Field(default_factory=dict)
+    nonce: Word | None = None
+
+
+class OfRun(Body):
+    """Pause, resume or cancel: one run, or all that go on."""
+
+    run: Word | None = None
+    reason: Text = ""
+
+
+class SetFact(Body):
+    """Set a fact; ``null`` clears it."""
+
+    fact: str = Field(pattern=r"^[a-z][a-z0-9_.]{0,99}$")
+    value: Any = None
+    reason: Text = ""
+
+
+class SayOfClock(Body):
+    """What a person says of a legal clock."""
+
+    clock: Word
+    verb: Word
+    at: Word | None = None
+    reason: Text = ""
+
+
+class Close(Body):
+    """Close an incident."""
+
+    status: str = "closed"
+    reason: Text = ""
+
+
+class Reason(Body):
+    """A reason, where one may be given."""
+
+    reason: Text = ""
+
+
+class Identity(Body):
+    """Who a person is at a door."""
+
+    door: Word
+    workspace: str = Field(default="", max_length=200)
+    external_id: Word
+
+
+class AddPerson(Body):
+    """Add or change a person."""
+
+    name: Word
+    roles: list[Word] = Field(default_factory=list, max_length=50)
+    identities: list[Identity] = Field(default_factory=list, max_length=50)

@@ -1,0 +1,42 @@
+"""What every route needs: the desk, who is asking, and how a workflow's answer is put."""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import JSONResponse
+
+from playbooks.contract import DecisionReceipt
+from worker.api.problems import problem
+from worker.desk.decisions import Actor
+from worker.desk.desk import Desk
+from worker.desk.refusals import NEXT, STATUS
+from workflows.messages import Receipt
+
+DOOR = "api"
+DOORS = frozenset({"api", "cli"})
+
+
+def the_desk(request: Request) -> Desk:
+    """The application's desk."""
+    return request.app.state.desk
+
+
+def the_actor(request: Request) -> Actor:
+    """Who holds the bearer token, with the roles of this moment."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    door = request.headers.get("x-stanch-door", DOOR)
+    return the_desk(request).actor(
+        token.strip() if scheme.lower() == "bearer" else "", door if door in DOORS else DOOR
+    )
+
+
+ADesk = Annotated[Desk, Depends(the_desk)]
+AnActor = Annotated[Actor, Depends(the_actor)]
+
+
+def receipt(given: Receipt | DecisionReceipt) -> JSONResponse:
+    """A workflow's answer: the receipt, or a problem with the refusal's code."""
+    if given.accepted:
+        return JSONResponse({"ok": True, **given.model_dump(mode="json")})
+    code = given.code
+    return problem(STATUS.get(code, 409), code, given.message, NEXT.get(code, ""))

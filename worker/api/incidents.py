@@ -1,0 +1,118 @@
+"""``/v1/incidents``: start, look, decide, and the rest of an incident's life."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.background import BackgroundTask
+
+from worker.api import bodies
+from worker.api.doors import ADesk, AnActor, receipt
+from worker.desk.decisions import Choice
+from worker.desk.rights import require
+
+v1 = APIRouter(prefix="/v1")
+
+
+@v1.get("/incidents")
+async def incidents(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """All incidents, newest first."""
+    return {"incidents": await desk.views.overview()}
+
+
+@v1.post("/incidents", status_code=201)
+async def start(desk: ADesk, actor: AnActor, body: bodies.StartIncident) -> dict[str, Any]:
+    """Open an incident and start a playbook in it."""
+    require(actor.name, actor.roles, "start")
+    started = await desk.starts.by_person(
+        actor.name,
+        body.playbook,
+        body.inputs,
+        title=body.title,
+        severity=body.severity,
+        kind=body.kind,
+        door=actor.door,
+    )
+    return started.model_dump(mode="json")
+
+
+@v1.get("/incidents/{incident}")
+async def show(desk: ADesk, _actor: AnActor, incident: str) -> dict[str, Any]:
+    """One incident: facts, runs, steps, what waits, clocks, drafts, notices."""
+    return await desk.views.incident(incident)
+
+
+@v1.get("/incidents/{incident}/timeline")
+async def timeline(desk: ADesk, _actor: AnActor, incident: str, after: int = 0) -> dict[str, Any]:
+    """The incident's journal, oldest first, beyond the entry ``after``."""
+    desk.views.known(incident)
+    return {"incident": incident, "entries": desk.store.journal.entries(incident, after)}
+
+
+@v1.post("/incidents/{incident}/decisions")
+async def decide(desk: ADesk, actor: AnActor, incident: str, body: bodies.Decide) -> JSONResponse:
+    """Decide a waiting question; a refusal of the run comes as a problem with its code."""
+    return receipt(await desk.decisions.decide(incident, actor, Choice(**body.model_dump())))
+
+
+@v1.post("/incidents/{incident}/pause")
+async def pause(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun) -> JSONResponse:
+    """Start no further step."""
+    return receipt(await desk.life.pause(incident, actor, body.run, body.reason))
+
+
+@v1.post("/incidents/{incident}/resume")
+async def resume(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun) -> JSONResponse:
+    """Go on after a pause."""
+    return receipt(await desk.life.resume(incident, actor, body.run, body.reason))
+
+
+@v1.post("/incidents/{incident}/cancel")
+async def cancel(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun) -> JSONResponse:
+    """Cancel; undo is then offered."""
+    return receipt(await desk.life.cancel(incident, actor, body.run, body.reason))
+
+
+@v1.post("/incidents/{incident}/take")
+async def take(desk: ADesk, actor: AnActor, incident: str, body: bodies.Reason) -> JSONResponse:
+    """Become the incident's commander."""
+    return receipt(await desk.life.take(incident, actor, body.reason))
+
+
+@v1.post("/incidents/{incident}/ack")
+async def ack(desk: ADesk, actor: AnActor, incident: str) -> JSONResponse:
+    """Record that the incident was seen."""
+    return receipt(desk.life.ack(incident, actor))
+
+
+@v1.post("/incidents/{incident}/facts")
+async def set_fact(desk: ADesk, actor: AnActor, incident: str, body: bodies.SetFact) -> JSONResponse:
+    """Set or clear a fact."""
+    return receipt(await desk.life.set_fact(incident, actor, body.fact, body.value, body.reason))
+
+
+@v1.post("/incidents/{incident}/clocks")
+async def clock(desk: ADesk, actor: AnActor, incident: str, body: bodies.SayOfClock) -> JSONResponse:
+    """Confirm, correct, submit, dismiss or hand over a legal clock."""
+    return receipt(await desk.life.clock(incident, actor, body.clock, body.verb, body.at, body.reason))
+
+
+@v1.post("/incidents/{incident}/close")
+async def close(desk: ADesk, actor: AnActor, incident: str, body: bodies.Close) -> JSONResponse:
+    """Close the incident; refused while an effect or a clock is open."""
+    return receipt(await desk.life.close(incident, actor, body.status, body.reason))
+
+
+@v1.get("/incidents/{incident}/export")
+async def export(desk: ADesk, actor: AnActor, incident: str) -> FileResponse:
+    """The incident's bundle, signed: journal, evidence, drafts, plans, histories."""
+    require(actor.name, actor.roles, "ack")
+    desk.views.known(incident)
+    folder = tempfile.TemporaryDirectory(prefix="stanch-export-")
+    target = Path(folder.name) / f"{incident}.zip"
+    await desk.export(incident, target)
+    return FileResponse(
+        target, media_type="application/zip", filename=target.name, background=BackgroundTask(folder.cleanup)
+    )

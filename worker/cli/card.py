@@ -1,0 +1,297 @@
+"""What a responder sees at 3 a.m.: first what waits and what to type, then the rest. Pure."""
+
+import textwrap
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.cli.output import clean
+
+WIDTH = 92
+SAMPLE = 8
+MARKS = {
+    "done": "✓",
+    "running": "▸",
+    "waiting": "?",
+    "pending": "·",
+    "skipped": "-",
+    "failed": "✗",
+    "denied": "✗",
+    "undone": "↩",
+    "unknown": "!",
+}
+COLOURS = {"waiting": "33;1", "failed": "31;1", "denied": "31", "unknown": "31;1", "done": "32"}
+
+
+class Paint:
+    """Colour, only where a terminal shows it."""
+
+    def __init__(self, on: bool = False) -> None:
+        self._on = on
+
+    def __call__(self, text: str, style: str) -> str:
+        """The text in a style (an SGR sequence), or as it is."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self._on and style else text
+
+    def heading(self, text: str) -> str:
+        """A heading."""
+        return self(text, "1")
+
+
+PLAIN = Paint()
+
+
+def incident(document: Mapping[str, Any], now: datetime, paint: Paint = PLAIN) -> str:
+    """The whole of ``incident show``."""
+    lines = [_title(document, paint)]
+    hold = document.get("hold") or {}
+    if hold.get("on"):
+        lines.append(paint(f"HOLD by {clean(hold['person'])}: {clean(hold['reason'])}", "31;1"))
+        lines.append("  No new effect starts anywhere. `stanch hold off` lets them go on.")
+    waiting = sorted(document["waiting"], key=lambda entry: entry.get("until") or "9999")
+    if waiting:
+        for entry in waiting:
+            lines += ["", question(document["incident"], entry, now, paint)]
+    else:
+        lines += ["", "Nothing waits for a decision."]
+    lines += ["", *_standing(document, now, paint)]
+    return "\n".join(lines)
+
+
+def question(incident: str, entry: Mapping[str, Any], now: datetime, paint: Paint = PLAIN) -> str:
+    """One waiting decision: what, exactly; who; until when; what to type."""
+    left = remaining(entry.get("until"), now)
+    lines = [paint.heading(f"WAITS  {clean(entry['step'])}  ({clean(entry['kind'])}, {left})")]
+    lines += _wrap(clean(entry["question"]), "  ")
+    for line in entry.get("difference") or ():
+        lines += _wrap(f"changed: {clean(line)}", "  ")
+    for step in entry.get("preview") or ():
+        lines += _preview(step)
+    lines += _who(entry)
+    if entry.get("next"):
+        lines += _wrap(clean(entry["next"]), "  ")
+    lines += [paint("  type:", "36"), *(f"    {command}" for command in commands(incident, entry))]
+    return "\n".join(lines)
+
+
+def commands(incident: str, entry: Mapping[str, Any]) -> list[str]:
+    """The command lines that decide a waiting question."""
+    step, digest = shell(entry["step"]), entry["digest"][:16]
+    where = f"{incident} {step}"
+    lines = []
+    for verdict in entry["verdicts"]:
+        if verdict in ("approve", "deny"):
+            lines.append(f"stanch incident {verdict} {where} --digest {digest}")
+        elif verdict == "break_glass":
+            lines.append(f"stanch incident break-glass {where} --reason 'WHY'   (incident commander only)")
+        elif verdict == "answer":
+            fields = " ".join(f"-f {name}={_sample(field)}" for name, field in entry["form"].items())
+            lines.append(f"stanch incident answer {where} {fields}".rstrip())
+        elif verdict == "done":
+            lines.append(f"stanch incident done {where}")
+        else:
+            lines.append(f"stanch incident decide {where} {verdict}")
+    return lines
+
+
+def shell(word: str) -> str:
+    """A word as a shell takes it."""
+    plain = clean(word)
+    safe = plain.replace("/", "").replace("_", "").replace("-", "").replace(".", "").replace("@", "")
+    return plain if safe.isalnum() else "'" + plain.replace("'", "'\\''") + "'"
+
+
+def remaining(until: str | None, now: datetime) -> str:
+    """Time left, in words."""
+    if not until:
+        return "no time limit"
+    seconds = (datetime.fromisoformat(until) - now).total_seconds()
+    if seconds <= 0:
+        return f"time is over since {spell(-seconds)}"
+    return f"{spell(seconds)} left"
+
+
+def spell(seconds: float) -> str:
+    """A duration in its two largest units."""
+    rest, parts = int(seconds), []
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count or (unit == "s" and not parts):
+            parts.append(f"{count} {unit}")
+    return " ".join(parts[:2])
+
+
+def incidents(rows: Iterable[Mapping[str, Any]]) -> str:
+    """The table of ``incident list``."""
+    table = [("INCIDENT", "STATUS", "SEV", "WAITS", "ALERTS", "TITLE")]
+    for row in rows:
+        table.append(
+            (
+                row["incident"],
+                row["status"],
+                "" if row.get("severity") is None else str(row["severity"]),
+                str(row["waiting"] or ""),
+                str(row["alerts"]),
+                clean(row.get("title") or "")[:48],
+            )
+        )
+    return columns(table) if len(table) > 1 else "No incidents."
+
+
+def columns(rows: list[tuple[str, ...]]) -> str:
+    """Rows of text in columns."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def steps(found: Iterable[Mapping[str, Any]], paint: Paint = PLAIN) -> list[str]:
+    """One line for each step, with what it did."""
+    lines = []
+    for step in found:
+        status = step["status"]
+        name = clean(step["path"]) + (f"[{step['item']}]" if step.get("item") else "")
+        what = clean(step.get("action") or step["kind"])
+        mark = paint(MARKS.get(status, " "), COLOURS.get(status, ""))
+        tail = clean(step.get("summary") or step.get("message") or step.get("waiting_for") or "")
+        line = f"  {mark} {status:<8} {name:<28} {what:<38}".rstrip()
+        lines.append(line)
+        if tail:
+            lines += _wrap(tail, "               ")
+        affected = step.get("affected") or {}
+        if affected.get("count"):
+            checked = "read back" if step.get("verified") else "not read back"
+            lines.append(f"               {affected['count']} changed, {checked}: {_names(affected)}")
+    return lines
+
+
+def notices(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What people were told, the newest last; what never reached them says so."""
+    lines = []
+    for notice in found:
+        state = notice.get("state") or "undelivered"
+        body = notice.get("body") or {}
+        lines += _wrap(
+            f"{_clock_time(notice.get('at'))} {notice.get('urgency', 'normal'):<6} {state:<11} {told(body)}",
+            "  ",
+        )
+    return lines
+
+
+def told(body: Mapping[str, Any]) -> str:
+    """A notice's body in a line."""
+    if body.get("kind") == "gate":
+        return f"Decide: {clean(body.get('question', ''))}"
+    if body.get("kind") == "result":
+        by = ", ".join(body.get("by") or ())
+        return clean(f"{body.get('gate')} {body.get('status')}" + (f" by {by}" if by else ""))
+    return clean(body.get("text") or body.get("kind") or "")
+
+
+def _title(document: Mapping[str, Any], paint: Paint) -> str:
+    mode = "EXERCISE  " if document.get("mode") == "exercise" else ""
+    severity = document.get("severity")
+    head = f"{mode}{document['incident']}  {document['status']}"
+    head += "" if severity is None else f"  severity {severity}"
+    return paint.heading(head) + "\n" + "\n".join(_wrap(clean(document.get("title") or ""), ""))
+
+
+def _standing(document: Mapping[str, Any], now: datetime, paint: Paint) -> list[str]:
+    lines = []
+    for run in document["runs"]:
+        phase = f", phase {run['phase']}" if run.get("phase") else ""
+        state = paint(run["status"], COLOURS.get(run["status"], ""))
+        stale = "" if run.get("live") or run["status"] not in ("running", "waiting") else _as_of(run, now)
+        lines.append(f"{paint.heading('RUN')}  {run['id']}  {state}{phase}{stale}")
+        if run.get("reason"):
+            lines += _wrap(clean(run["reason"]), "  ")
+        lines += [part for warning in run.get("warnings") or () for part in _wrap(f"! {clean(warning)}", "  ")]
+        lines += steps((step for step in document["steps"] if step["run"] == run["id"]), paint)
+    if document["clocks"]:
+        lines += ["", paint.heading("CLOCKS"), *clocks(document["clocks"], now)]
+    if document["drafts"]:
+        lines += ["", paint.heading("DRAFTS  (nothing is sent)")]
+        lines += [f"  {each['regime']} {each['stage']}: {clean(each.get('path') or '')}" for each in document["drafts"]]
+    if document["notices"]:
+        lines += ["", paint.heading("TOLD"), *notices(document["notices"][-12:])]
+    alerts = document.get("alerts") or {}
+    lines += ["", f"Alerts: {alerts.get('count', 0)}, first {alerts.get('first')}, last {alerts.get('last')}"]
+    return lines
+
+
+def clocks(found: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
+    """Legal clocks, one line each."""
+    lines = []
+    for clock in found:
+        due = clock.get("due") or clock.get("strict_due")
+        instant = due.get("latest") if isinstance(due, Mapping) else due
+        name = clock.get("id") or f"{clock.get('regime')} {clock.get('stage')}"
+        when = f"due {instant} ({remaining(instant, now)})" if instant else "as soon as possible"
+        lines += _wrap(f"{clean(name)}  {clean(clock.get('state') or '')}  {when}", "  ")
+    return lines
+
+
+def _as_of(run: Mapping[str, Any], now: datetime) -> str:
+    if not run.get("as_of"):
+        return "  (no worker answers)"
+    age = (now - datetime.fromisoformat(run["as_of"])).total_seconds()
+    return f"  (as of {spell(max(age, 0))} ago: no worker answers)"
+
+
+def _preview(step: Mapping[str, Any]) -> list[str]:
+    head = f"{clean(step['step'])}: {clean(step.get('summary') or step.get('action') or '')}"
+    lines = _wrap(head, "  • ", "    ")
+    count, already = step.get("count", 0), step.get("already", 0)
+    figures = f"{count} will change" + (f", {already} already so" if already else "")
+    lines += _wrap(f"{figures}: {_names(step)}" if step.get("sample") else figures, "    ")
+    for impact in step.get("impact") or ():
+        lines += _wrap(f"stops: {clean(impact)}", "    ")
+    back = "can be undone" if step.get("reversible") else "CANNOT be undone"
+    because = step.get("irreversible_because")
+    lines += _wrap(back + (f": {clean(because)}" if because else ""), "    ")
+    if step.get("protected"):
+        lines += _wrap(f"PROTECTED: {', '.join(map(clean, step['protected']))}", "    ")
+    if step.get("excluded"):
+        lines += _wrap(f"left out: {', '.join(map(clean, step['excluded']))}", "    ")
+    return lines
+
+
+def _who(entry: Mapping[str, Any]) -> list[str]:
+    who = entry.get("who") or {}
+    needs = [f"{need['count']} of {' or '.join(need['roles'])}" for need in who.get("needs", ())]
+    lines = _wrap(f"who: {'; '.join(needs) or 'nobody can'}", "  ")
+    if who.get("excluded"):
+        lines += _wrap(f"may not approve (asked for it): {', '.join(map(clean, who['excluded']))}", "  ")
+    decided = [f"{clean(vote['person'])} {vote['verdict']}" for vote in entry.get("decided") or ()]
+    lines += _wrap(f"decided so far: {', '.join(decided) or 'nobody'}", "  ")
+    return lines
+
+
+def _names(found: Mapping[str, Any]) -> str:
+    sample = [clean(name) for name in found.get("sample") or ()]
+    more = int(found.get("count", 0)) - len(sample[:SAMPLE])
+    return ", ".join(sample[:SAMPLE]) + (f" and {more} more" if more > 0 else "")
+
+
+def _sample(field: Mapping[str, Any]) -> str:
+    if field.get("options"):
+        return "|".join(map(clean, field["options"]))
+    return {"boolean": "yes|no", "integer": "N", "number": "N", "datetime": "INSTANT"}.get(
+        str(field.get("type")), "TEXT"
+    )
+
+
+def _clock_time(at: str | None) -> str:
+    return datetime.fromisoformat(at).astimezone(UTC).strftime("%H:%M:%SZ") if at else "--:--:--Z"
+
+
+def _wrap(text: str, indent: str, further: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=" " * len(indent) if further is None else further,
+        break_long_words=True,
+        break_on_hyphens=False,
+    ) or [indent.rstrip()]

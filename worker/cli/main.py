@@ -1,0 +1,120 @@
+"""The command ``stanch``: a table of commands, each imported only when it is called."""
+
+import importlib
+import os
+import sys
+
+import click
+
+from worker.cli.output import JSON_KEY, Refused, report
+
+COMMANDS = {
+    "demo": ("worker.cli.demo:demo", "Watch an alert become a contained incident, in a simulated world."),
+    "up": ("worker.cli.serving:up", "Run everything on this machine, for real."),
+    "worker": ("worker.cli.serving:worker", "Run the process that works: workflows and actions."),
+    "serve": ("worker.cli.serving:serve", "Run the process that answers: /v1, alerts, notices."),
+    "doctor": ("worker.cli.doctor:doctor", "Check connections, clocks and tuning, and how to mend them."),
+    "incident": ("worker.cli.incident:incident", "Start, look at and decide incidents."),
+    "decision": ("worker.cli.decision:decision", "What waits for people."),
+    "playbook": ("worker.cli.playbook:playbook", "List, check and preview playbooks."),
+    "people": ("worker.cli.people:people", "People, roles, tokens."),
+    "hold": ("worker.cli.hold:hold", "Stop every new effect, everywhere, at once."),
+    "alert": ("worker.cli.alert:alert", "Check and send alerts."),
+    "clock": ("worker.cli.clock:clock", "When a notification is due."),
+    "regimes": ("worker.cli.regimes:regimes", "Reporting duties that Stanch knows."),
+    "draft": ("worker.cli.draft:draft", "Draft a notification from a facts file."),
+    "evidence": ("worker.cli.evidence:evidence", "Verify an exported bundle."),
+    "replay": ("worker.cli.replay:replay", "Replay stored histories against the installed code."),
+}
+"""Command to where it lives and its line in the help: the help needs no import."""
+
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Table(click.Group):
+    """A group that imports a command when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        click.echo(f"stanch {version('stanch')}")
+        ctx.exit()
+
+
+@click.group(cls=Table, context_settings=CONTEXT)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Version.")
+def stanch() -> None:
+    """Incident response for CRM and AI systems: durable playbooks, people in control, a provable record."""
+
+
+def run(arguments: list[str] | None = None) -> None:
+    """Entry point: runs a command and leaves at once, whatever threads of the engine are still there."""
+    from worker.leave import leave
+
+    leave(execute(sys.argv[1:] if arguments is None else arguments))
+
+
+def execute(arguments: list[str]) -> int:
+    """Run one command line and return its exit code; nothing escapes as a traceback."""
+    as_json = "--json" in arguments
+    try:
+        with stanch.make_context("stanch", list(arguments)) as ctx:
+            stanch.invoke(ctx)
+            as_json = as_json or bool(ctx.meta.get(JSON_KEY))
+        return 0
+    except click.exceptions.Exit as ending:
+        return ending.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except Refused as refused:
+        return report(refused, as_json=as_json)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\nstanch: stopped.", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader of a pipe has left; what it did not want is not worth a message.
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+        return 0
+    except Exception as error:
+        return report(_unexpected(error), as_json=as_json)
+
+
+def _unexpected(error: Exception) -> Refused:
+    if os.environ.get("STANCH_DEBUG"):
+        import traceback
+
+        traceback.print_exc()
+    desk = getattr(error, "next_step", None)
+    code = getattr(error, "code", None)
+    if desk is not None and isinstance(code, str):
+        return Refused(code, str(error), desk, details=getattr(error, "details", None))
+    if isinstance(code, str):
+        return Refused(code, str(error), exit_code=2 if code == "settings" else 1)
+    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+        return Refused("file", f"{error.filename}: {error.strerror}. Nothing was done.")
+    return Refused(
+        "internal",
+        f"Stanch failed here: {type(error).__name__}: {str(error)[:300]}",
+        "Set STANCH_DEBUG=1 to see where, and report it.",
+    )

@@ -1,0 +1,138 @@
+"""``stanch people``: who is known, roles, tokens.
+
+With ``STANCH_TOKEN`` it speaks to the server as that person. Without one it works on this machine's own home:
+who may write there holds its keys anyway, and the first person has to come from somewhere.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import click
+
+from worker.cli.client import ApiClient, connect
+from worker.cli.options import as_option
+from worker.cli.output import clean, emit, fail, json_option, say, show
+
+
+class _Register(Protocol):
+    def list(self) -> list[dict[str, Any]]: ...
+
+    def add(self, name: str, roles: list[str], identities: list[tuple[str, str, str]]) -> dict[str, Any]: ...
+
+    def token(self, name: str) -> str: ...
+
+    def revoke(self, name: str) -> int: ...
+
+
+class _Remote:
+    """People over ``/v1``."""
+
+    def __init__(self, api: ApiClient) -> None:
+        self._api = api
+
+    def list(self) -> list[dict[str, Any]]:
+        return list(self._api.get("/v1/people")["people"])
+
+    def add(self, name: str, roles: list[str], identities: list[tuple[str, str, str]]) -> dict[str, Any]:
+        shown = [dict(zip(("door", "workspace", "external_id"), each, strict=True)) for each in identities]
+        return dict(self._api.post("/v1/people", {"name": name, "roles": roles, "identities": shown}))
+
+    def token(self, name: str) -> str:
+        return str(self._api.post(f"/v1/people/{name}/token")["token"])
+
+    def revoke(self, name: str) -> int:
+        return int(self._api.delete(f"/v1/people/{name}/token")["revoked"])
+
+
+@contextmanager
+def _register(as_person: str | None) -> Iterator[_Register]:
+    if as_person is not None or os.environ.get("STANCH_TOKEN") or os.environ.get("STANCH_URL"):
+        with connect(as_person) as api:
+            yield _Remote(api)
+        return
+    from worker.desk.people import People
+    from worker.settings import Settings
+    from worker.start import open_store
+
+    settings = Settings.load(os.environ)
+    say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")
+    store = open_store(settings)
+    try:
+        yield People(store)
+    finally:
+        store.close()
+
+
+@click.group()
+def people() -> None:
+    """People, roles, tokens."""
+
+
+@people.command("list")
+@as_option
+@json_option
+def list_(as_person: str | None, as_json: bool) -> None:
+    """Everybody, with roles."""
+    with _register(as_person) as register:
+        found = register.list()
+    if as_json:
+        emit({"people": found})
+        return
+    for person in found:
+        show(f"{clean(person['name']):<24} {', '.join(person['roles']) or 'no roles'}")
+    if not found:
+        show("Nobody is known yet. `stanch people add NAME --role ROLE` adds the first.")
+
+
+@people.command()
+@click.argument("name")
+@click.option("--role", "roles", multiple=True, metavar="ROLE", help="A role; may be repeated.")
+@click.option("--identity", "identities", multiple=True, metavar="DOOR:WORKSPACE:ID", help="At a door.")
+@as_option
+@json_option
+def add(name: str, roles: tuple[str, ...], identities: tuple[str, ...], as_person: str | None, as_json: bool) -> None:
+    """Add NAME, or give NAME these roles instead."""
+    split = []
+    for identity in identities:
+        door, _, rest = identity.partition(":")
+        workspace, colon, external = rest.rpartition(":")
+        if not door or not colon or not external:
+            fail("bad_value", f"--identity {identity!r} is not DOOR:WORKSPACE:ID.", exit_code=2)
+        split.append((door, workspace, external))
+    with _register(as_person) as register:
+        person = register.add(name, list(roles), split)
+    if as_json:
+        emit({"ok": True, **person})
+    else:
+        show(f"{person['name']}: {', '.join(person['roles']) or 'no roles'}. Next: stanch people token {name}")
+
+
+@people.command()
+@click.argument("name")
+@as_option
+@json_option
+def token(name: str, as_person: str | None, as_json: bool) -> None:
+    """A new token for NAME, shown this once."""
+    with _register(as_person) as register:
+        made = register.token(name)
+    if as_json:
+        emit({"name": name, "token": made})
+    else:
+        say(f"The token of {clean(name)}; it is stored hashed and cannot be shown again:")
+        show(made)
+
+
+@people.command()
+@click.argument("name")
+@as_option
+@json_option
+def revoke(name: str, as_person: str | None, as_json: bool) -> None:
+    """Make every token of NAME worthless, at once."""
+    with _register(as_person) as register:
+        count = register.revoke(name)
+    if as_json:
+        emit({"ok": True, "name": name, "revoked": count})
+    else:
+        show(f"{count} token(s) of {clean(name)} are worthless now.")

@@ -1,0 +1,183 @@
+"""Decisions: who a person is, which question is meant, the desk's signature, and the run's answer."""
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from temporalio.client import Client
+
+from playbooks.contract import Decision, DecisionReceipt, Json, NewEntry
+from playbooks.digest import sign_decision
+from worker.desk.delivery import deliver
+from worker.desk.nonces import Nonces
+from worker.desk.refusals import DeskRefusal
+from worker.desk.times import stamp
+from worker.desk.views import Views
+from worker.store import Store
+
+VERDICTS = frozenset(
+    {"approve", "deny", "break_glass", "answer", "done", "retry", "skip", "undo", "stop"}
+    | {"happened", "not_happened", "verify"}
+)
+SHOWN_FIRST = frozenset({"approve", "deny", "break_glass"})
+"""Verdicts that need the digest of what the person was shown; break-glass takes what waits."""
+MAX_REASON = 2000
+MAX_VALUES = 32 * 1024
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody whom a door has authenticated; ``roles`` are read from the store at that moment."""
+
+    name: str
+    roles: tuple[str, ...]
+    door: str
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person wants to decide. ``run`` may be left out where only one run has the step."""
+
+    step: str
+    verdict: str
+    run: str | None = None
+    digest: str | None = None
+    reason: str = ""
+    values: dict[str, Json] = field(default_factory=dict)
+    nonce: str | None = None
+
+
+class Decisions:
+    """Signs decisions and brings them to their runs.
+
+    Args:
+        store: For the journal of refusals that the desk makes itself.
+        client: Temporal.
+        views: What waits now.
+        key: The desk's signing key.
+        key_id: Its id, under which runs know the public key.
+    """
+
+    def __init__(
+        self, store: Store, client: Client, views: Views, key: Ed25519PrivateKey, key_id: str
+    ) -> None:
+        self._store, self._client, self._views = store, client, views
+        self._key, self._key_id = key, key_id
+        self.nonces = Nonces(key.private_bytes_raw())
+
+    async def decide(self, incident: str, actor: Actor, choice: Choice) -> DecisionReceipt:
+        """Bring one decision to its run and return the run's receipt, accepted or not.
+
+        Raises:
+            DeskRefusal: The desk could not or would not pass it on; that is in the journal.
+        """
+        self._views.known(incident)
+        try:
+            return await self._decide(incident, actor, choice)
+        except DeskRefusal as refusal:
+            self._journal_refusal(incident, actor, choice, refusal)
+            raise
+
+    async def _decide(self, incident: str, actor: Actor, choice: Choice) -> DecisionReceipt:
+        _check(choice)
+        run, waiting = await self._question(incident, choice)
+        digest = choice.digest or (waiting or {}).get("digest")
+        if not digest or (choice.verdict in SHOWN_FIRST - {"break_glass"} and not choice.digest):
+            raise DeskRefusal(
+                "digest_mismatch",
+                "The decision does not say what it is about: its digest is missing. Nothing was counted.",
+            )
+        nonce = choice.nonce or self.nonces.issue(actor.name, run, choice.step, digest)
+        if not self.nonces.belongs(nonce, actor.name, run, choice.step, digest):
+            raise DeskRefusal(
+                "bad_signature",
+                "This decision was made out for another person or another question. Nothing was counted.",
+                "Look again with `stanch incident show` and decide there.",
+            )
+        decision = sign_decision(
+            Decision(
+                incident=incident,
+                run=run,
+                step=choice.step,
+                person=actor.name,
+                roles_at=actor.roles,
+                door=actor.door,
+                verdict=choice.verdict,
+                digest=digest,
+                reason=choice.reason,
+                values=choice.values,
+                nonce=nonce,
+                at=stamp(),
+            ),
+            self._key,
+            self._key_id,
+        )
+        update_id = f"decide-{secrets.token_hex(12)}"
+        return await deliver(self._client, run, "decide", decision, DecisionReceipt, update_id)
+
+    async def _question(self, incident: str, choice: Choice) -> tuple[str, dict[str, Any] | None]:
+        """The run that is meant, and its waiting entry if it has one now."""
+        runs = await self._views.runs(incident)
+        if choice.run is not None:
+            runs = [run for run in runs if run["run"] == choice.run]
+            if not runs:
+                raise DeskRefusal("not_found", f"{incident} has no run {choice.run}. Nothing was counted.")
+        asked = [
+            (run["run"], entry)
+            for run in runs
+            for entry in run.get("waiting", [])
+            if entry["step"] == choice.step and choice.digest in (None, entry["digest"])
+        ]
+        if not asked:
+            # The run itself says why not (closed, expired, digest_mismatch) and keeps the refusal.
+            holders = [run["run"] for run in runs if _has_step(run, choice.step)]
+            asked = [(run, None) for run in holders]
+        if not asked:
+            raise DeskRefusal(
+                "not_waiting", f"No run of {incident} has a step {choice.step}. Nothing was counted."
+            )
+        if len(asked) > 1:
+            names = ", ".join(run for run, _ in asked)
+            raise DeskRefusal(
+                "ambiguous_step",
+                f"Step {choice.step} is in more than one run: {names}. Nothing was counted.",
+                "Say which with --run.",
+            )
+        return asked[0]
+
+    def _journal_refusal(self, incident: str, actor: Actor, choice: Choice, refusal: DeskRefusal) -> None:
+        body: dict[str, Json] = {
+            "code": refusal.code,
+            "step": choice.step[:200],
+            "verdict": choice.verdict[:40],
+            "digest": (choice.digest or "")[:64],
+        }
+        if choice.run:
+            body["run"] = choice.run[:200]
+        entry = NewEntry(
+            key=f"desk/refused/{uuid.uuid4()}",
+            kind="decision.refused",
+            at=stamp(),
+            actor=actor.name,
+            door=actor.door,
+            body=body,
+        )
+        self._store.journal.append(incident, [entry])
+
+
+def _check(choice: Choice) -> None:
+    if choice.verdict not in VERDICTS:
+        raise DeskRefusal("bad_verdict", f"There is no verdict {choice.verdict[:40]!r}. Nothing was counted.")
+    if choice.verdict == "break_glass" and not choice.reason.strip():
+        raise DeskRefusal("bad_value", "Break-glass needs a reason. Nothing was counted.", "Add --reason.")
+    if len(choice.reason) > MAX_REASON:
+        raise DeskRefusal("too_large", f"A reason may have {MAX_REASON} characters. Nothing was counted.")
+    if len(str(choice.values)) > MAX_VALUES:
+        raise DeskRefusal("too_large", "The answers are over 32 KB. Nothing was counted.")
+
+
+def _has_step(run: dict[str, Any], key: str) -> bool:
+    path = key.split("[", 1)[0]
+    return any(step["path"] == path for step in run.get("steps", []))

@@ -1,0 +1,195 @@
+"""The rest of an incident's life: pause, cancel, facts, clocks, close, and the hold over everything."""
+
+import secrets
+import uuid
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from playbooks.contract import Json, NewEntry
+from worker.desk.decisions import Actor
+from worker.desk.delivery import deliver
+from worker.desk.refusals import DeskRefusal
+from worker.desk.rights import require
+from worker.desk.times import stamp
+from worker.desk.views import ENDED, Views, hold_document
+from worker.store import Store
+from workflows.messages import ClockChange, CloseRequest, FactChange, PauseRequest, Receipt
+
+CLOCK_VERBS = frozenset({"confirm", "correct", "submit", "dismiss", "handover"})
+NEEDS_REASON = frozenset({"correct", "dismiss", "handover"})
+NEEDS_INSTANT = frozenset({"correct", "submit"})
+MAX_FACT = 32 * 1024
+
+
+class Life:
+    """What people do to incidents and runs beside deciding. Every method checks the person's right first."""
+
+    def __init__(self, store: Store, client: Client, views: Views) -> None:
+        self._store, self._client, self._views = store, client, views
+
+    async def pause(self, incident: str, actor: Actor, run: str | None, reason: str) -> Receipt:
+        """Start no further step of the incident's running runs, or of one."""
+        return await self._each_run(incident, actor, "pause", run, reason)
+
+    async def resume(self, incident: str, actor: Actor, run: str | None, reason: str) -> Receipt:
+        """Go on after a pause."""
+        return await self._each_run(incident, actor, "resume", run, reason)
+
+    async def cancel(self, incident: str, actor: Actor, run: str | None, reason: str) -> Receipt:
+        """Cancel the incident's running runs, or one; each then offers to undo what can be undone.
+
+        Raises:
+            DeskRefusal: ``wrong_role``, ``not_found``, ``closed`` or ``engine_unreachable``.
+        """
+        require(actor.name, actor.roles, "cancel")
+        runs = await self._open_runs(incident, run)
+        for each in runs:
+            self._note(incident, actor, "run.cancel_requested", {"run": each}, reason)
+            try:
+                await self._client.get_workflow_handle(each).cancel()
+            except RPCError as error:
+                if error.status == RPCStatusCode.NOT_FOUND:
+                    raise DeskRefusal("closed", f"{each} has already ended. Nothing was cancelled.") from None
+                raise DeskRefusal(
+                    "engine_unreachable", f"The Temporal server did not take the cancel of {each}."
+                ) from None
+        return Receipt(accepted=True, message=f"Cancel was asked of {', '.join(runs)}.")
+
+    async def take(self, incident: str, actor: Actor, reason: str) -> Receipt:
+        """Become the incident's commander."""
+        require(actor.name, actor.roles, "take")
+        return await self._ask(incident, "take", PauseRequest(person=actor.name, reason=reason))
+
+    def ack(self, incident: str, actor: Actor) -> Receipt:
+        """Record that somebody has seen the incident."""
+        require(actor.name, actor.roles, "ack")
+        self._views.known(incident)
+        self._note(incident, actor, "incident.acknowledged", {}, "")
+        return Receipt(accepted=True, message=f"Recorded: {actor.name} has seen {incident}.")
+
+    async def set_fact(
+        self, incident: str, actor: Actor, fact: str, value: Json, reason: str = ""
+    ) -> Receipt:
+        """Set a fact by a person's word, the strongest there is; ``None`` clears it."""
+        require(actor.name, actor.roles, "set")
+        if len(str(value)) > MAX_FACT:
+            raise DeskRefusal("too_large", "The value is over 32 KB. Nothing was set.")
+        change = FactChange(
+            fact=fact,
+            value=value,
+            trust="person",
+            by=actor.name,
+            reason=reason,
+            source=actor.door,
+            at=stamp(),
+            nonce=secrets.token_urlsafe(16),
+        )
+        return await self._ask(incident, "set_fact", change)
+
+    async def clock(
+        self, incident: str, actor: Actor, clock: str, verb: str, at: str | None, reason: str
+    ) -> Receipt:
+        """Say of a legal clock: confirmed, corrected, submitted, dismissed, handed over.
+
+        Raises:
+            DeskRefusal: ``wrong_role``, or ``bad_value`` where the verb needs an instant or a reason.
+        """
+        require(actor.name, actor.roles, "clock")
+        if verb not in CLOCK_VERBS:
+            verbs = ", ".join(sorted(CLOCK_VERBS))
+            raise DeskRefusal("bad_value", f"A clock takes one of: {verbs}. Nothing was changed.")
+        if verb in NEEDS_REASON and not reason.strip():
+            raise DeskRefusal("bad_value", f"To {verb} a clock needs a reason. Nothing was changed.")
+        if verb in NEEDS_INSTANT and not at:
+            raise DeskRefusal("bad_value", f"To {verb} a clock needs an instant. Nothing was changed.")
+        change = ClockChange(
+            clock=clock,
+            verb=verb,
+            person=actor.name,
+            at=at,
+            reason=reason,
+            nonce=secrets.token_urlsafe(16),
+        )
+        return await self._ask(incident, "clock", change)
+
+    async def close(self, incident: str, actor: Actor, status: str, reason: str) -> Receipt:
+        """Close the incident, as ``closed`` or ``false_alarm``; the incident may refuse."""
+        require(actor.name, actor.roles, "close")
+        if status not in ("closed", "false_alarm"):
+            raise DeskRefusal("bad_value", "An incident closes as closed or false_alarm. Nothing was closed.")
+        receipt = await self._ask(
+            incident, "close", CloseRequest(person=actor.name, status=status, reason=reason)
+        )
+        if receipt.accepted:
+            self._store.journal.sign_heads("close")
+        return receipt
+
+    def hold_on(self, actor: Actor, reason: str) -> dict[str, Json]:
+        """Stop every new effect everywhere, at once."""
+        require(actor.name, actor.roles, "hold_on")
+        if not reason.strip():
+            raise DeskRefusal("bad_value", "A hold needs a reason. Nothing was held.", "Add --reason TEXT.")
+        self._store.hold.set(reason, actor.name)
+        self._note_open(actor, "hold.set", reason)
+        return hold_document(self._store)
+
+    def hold_off(self, actor: Actor) -> dict[str, Json]:
+        """Let effects go on."""
+        require(actor.name, actor.roles, "hold_off")
+        self._store.hold.clear(actor.name)
+        self._note_open(actor, "hold.cleared", "")
+        return hold_document(self._store)
+
+    async def _each_run(
+        self, incident: str, actor: Actor, update: str, run: str | None, reason: str
+    ) -> Receipt:
+        require(actor.name, actor.roles, update)
+        told: list[str] = []
+        for each in await self._open_runs(incident, run):
+            receipt = await deliver(
+                self._client,
+                each,
+                update,
+                PauseRequest(person=actor.name, reason=reason),
+                Receipt,
+                f"{update}-{secrets.token_hex(12)}",
+            )
+            if not receipt.accepted:
+                return receipt
+            told.append(receipt.message or f"{update}: {each}")
+        return Receipt(accepted=True, message=" ".join(told))
+
+    async def _open_runs(self, incident: str, run: str | None) -> list[str]:
+        self._views.known(incident)
+        runs = await self._views.runs(incident)
+        if run is not None and run not in [each["run"] for each in runs]:
+            raise DeskRefusal("not_found", f"{incident} has no run {run}. Nothing was done.")
+        chosen = [each["run"] for each in runs if each["status"] not in ENDED and run in (None, each["run"])]
+        if not chosen:
+            raise DeskRefusal("closed", f"No run of {incident} is still going. Nothing was done.")
+        return chosen
+
+    async def _ask(
+        self, incident: str, update: str, body: FactChange | ClockChange | CloseRequest | PauseRequest
+    ) -> Receipt:
+        self._views.known(incident)
+        update_id = f"{update}-{secrets.token_hex(12)}"
+        return await deliver(self._client, f"incident/{incident}", update, body, Receipt, update_id)
+
+    def _note(self, incident: str, actor: Actor, kind: str, body: dict[str, Json], text: str) -> None:
+        entry = NewEntry(
+            key=f"desk/{kind}/{uuid.uuid4()}",
+            kind=kind,
+            at=stamp(),
+            actor=actor.name,
+            door=actor.door,
+            body=body,
+            text=text,
+        )
+        self._store.journal.append(incident, [entry])
+
+    def _note_open(self, actor: Actor, kind: str, reason: str) -> None:
+        for record in self._store.incidents.list():
+            if record.get("status", "open") not in ("closed", "false_alarm"):
+                self._note(record["incident"], actor, kind, {}, reason)

@@ -1,0 +1,78 @@
+"""After a crash: incidents and runs that are saved but not surely started are started, until they are."""
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.service import RPCError
+
+from worker.desk.refusals import DeskRefusal
+from worker.desk.starts import Starts
+from worker.desk.times import stamp
+from worker.store import Store
+from workflows.messages import AlertsAttached
+
+log = logging.getLogger(__name__)
+
+TICK = 2.0
+ALERTS_EVERY = 5.0
+
+
+class Reconciler:
+    """Background work of the serving process."""
+
+    def __init__(self, store: Store, client: Client, starts: Starts) -> None:
+        self._store, self._client, self._starts = store, client, starts
+        self._told: dict[str, int] = {}
+        self._joined: dict[str, float] = {}
+
+    def joined(self, incident: str) -> None:
+        """An alert joined an incident that is running; its workflow hears of it within five seconds."""
+        self._joined.setdefault(incident, time.monotonic())
+
+    async def start_pending(self) -> int:
+        """Start what is not surely started; how many are confirmed by it."""
+        confirmed = 0
+        for pending in await self._store.call(self._store.alerts.pending_starts):
+            incident = pending["incident"]
+            try:
+                started = await self._starts.for_alert(incident, pending, count=pending.get("count", 1))
+            except DeskRefusal as refusal:
+                log.warning("%s cannot be started: %s", incident, refusal.message)
+                continue
+            confirmed += started.confirmed
+        return confirmed
+
+    async def tell_joined(self) -> None:
+        """One signal for each incident that alerts joined, whose five seconds are over."""
+        now = time.monotonic()
+        for incident, since in list(self._joined.items()):
+            if now - since < ALERTS_EVERY:
+                continue
+            count = self._store.incidents.alerts(incident)
+            try:
+                await self._client.get_workflow_handle(f"incident/{incident}").signal(
+                    "alerts_attached", AlertsAttached(count=count["count"], last=count.get("last") or stamp())
+                )
+            except RPCError as error:
+                # A closed incident keeps its count in the store; a server that is away is tried again.
+                log.warning("%s was not told of its alerts: %s", incident, error.status.name)
+                if error.status.name != "NOT_FOUND":
+                    continue
+            self._joined.pop(incident, None)
+
+    async def keep_reconciling(self, *, every: float = TICK) -> None:
+        """Do both again and again, until cancelled."""
+        while True:
+            for work in (self.start_pending, self.tell_joined):
+                await self._guarded(work)
+            await asyncio.sleep(every)
+
+    async def _guarded(self, work: Any) -> None:
+        try:
+            await work()
+        except Exception:
+            # The loop is what mends a crash; no single failure may end it.
+            log.exception("%s failed; trying again", work.__name__)

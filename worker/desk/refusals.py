@@ -1,0 +1,68 @@
+"""Why the desk says no: a stable code, what was not done, what to do next."""
+
+from typing import Any
+
+STATUS = {
+    "unknown_person": 401,
+    "wrong_role": 403,
+    "requester": 403,
+    "not_found": 404,
+    "not_waiting": 409,
+    "already_decided": 409,
+    "closed": 409,
+    "expired": 409,
+    "digest_mismatch": 409,
+    "nonce_used": 409,
+    "plan_changed": 409,
+    "ambiguous_step": 409,
+    "not_closed": 409,
+    "already_started": 409,
+    "held": 423,
+    "bad_value": 422,
+    "bad_verdict": 422,
+    "bad_signature": 422,
+    "playbook_problems": 422,
+    "too_large": 413,
+    "engine_unreachable": 503,
+    "no_worker": 503,
+    "store_unreachable": 503,
+}
+"""HTTP status of each code; 400 for any other."""
+
+NEXT = {
+    "unknown_person": "Set STANCH_TOKEN to a token of yours; `stanch people token NAME` makes one.",
+    "requester": "Ask another person with the role, escalate, or use break-glass.",
+    "already_decided": "A second person has to decide; `stanch incident show` says who may.",
+    "digest_mismatch": "Look at what waits now with `stanch incident show`, then decide by its digest.",
+    "plan_changed": "Look at what waits now with `stanch incident show`, then decide by its digest.",
+    "closed": "Nothing more can be decided here.",
+    "expired": "`stanch incident show` says what happened instead.",
+    "not_waiting": "`stanch incident show` lists what waits.",
+    "wrong_role": "`stanch incident show` says who may decide; `stanch people list` who has the role.",
+    "engine_unreachable": "Check the Temporal server with `stanch doctor`, then try again.",
+    "no_worker": "Start `stanch worker`, then try again.",
+}
+
+
+class DeskRefusal(Exception):
+    """The desk did not do what it was asked.
+
+    Args:
+        code: Stable code.
+        message: What happened and what was not done.
+        next_step: What to do next; the usual advice for the code if empty.
+        details: Further keys for machines, e.g. ``problems``.
+    """
+
+    def __init__(
+        self, code: str, message: str, next_step: str = "", *, details: dict[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+        self.next_step = next_step or NEXT.get(code, "")
+        self.details = details or {}
+
+    @property
+    def status(self) -> int:
+        """HTTP status for the code."""
+        return STATUS.get(self.code, 400)

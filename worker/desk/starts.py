@@ -1,0 +1,353 @@
+"""Starting: compile the plan, keep it, then start incident and run at the same time.
+
+A crash between keeping and starting is mended by the reconciler: every id is fixed before anything starts.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateStage
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
+
+from playbooks.compile import compile_plan
+from playbooks.contract import ActionFacts, Json, NewEntry, Notice, RunContext, Urgency
+from playbooks.loader import Library
+from playbooks.policy import Policy
+from playbooks.problems import Problem
+from worker.desk.refusals import DeskRefusal
+from worker.desk.times import stamp
+from worker.store import Store
+from workflows.messages import Attach, IncidentInput, Receipt, RunInput, Thresholds
+from workflows.state import Fact, FactsSnapshot
+
+log = logging.getLogger(__name__)
+
+ATTACH_PATIENCE = 20.0
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What every start shares. ``desk_keys`` maps key id to public key (hex)."""
+
+    library: Library
+    actions: Mapping[str, ActionFacts]
+    policy: Policy
+    context: RunContext
+    queue_prefix: str
+    desk_keys: dict[str, str]
+    org: str = ""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+
+class Started(BaseModel):
+    """An incident that exists. ``run`` is absent where nothing could run; then ``problems`` says why."""
+
+    incident: str
+    run: str | None = None
+    playbook: str | None = None
+    plan_digest: str | None = None
+    problems: list[dict[str, Json]] = []
+    confirmed: bool = False
+
+
+class Starts:
+    """Opens incidents and starts their workflows."""
+
+    def __init__(self, store: Store, client: Client, installation: Installation) -> None:
+        self._store, self._client, self._installation = store, client, installation
+
+    async def by_person(
+        self,
+        person: str,
+        playbook: str,
+        inputs: Mapping[str, Json],
+        *,
+        title: str = "",
+        severity: int = 3,
+        kind: str = "unknown",
+        door: str = "api",
+    ) -> Started:
+        """Open an incident because a person says so and start one playbook in it.
+
+        Raises:
+            DeskRefusal: ``not_found`` or ``playbook_problems``; then no incident was opened.
+        """
+        source = self.source(playbook)
+        facts = self._facts(title or source.playbook.title, severity, kind, by=person, trust="person")
+        self._plan(playbook, inputs, {**_plain(facts), "id": "INC-0000-0"}, ask=False)
+        incident = self._store.incidents.open(
+            title=title or source.playbook.title,
+            kind=kind,
+            severity=severity,
+            mode=self._installation.context.mode.value,
+            facts={name: fact.model_dump(mode="json") for name, fact in facts.items()},
+            opened_by=person,
+        )
+        entry = NewEntry(
+            key="incident/opened",
+            kind="incident.opened",
+            at=stamp(),
+            actor=person,
+            door=door,
+            body={"playbook": playbook, "inputs": sorted(inputs)},
+        )
+        self._store.journal.append(incident, [entry])
+        return await self.run(incident, playbook, inputs, starters=(person,), count=0)
+
+    def source(self, playbook: str) -> Any:
+        """The playbook's loaded source.
+
+        Raises:
+            DeskRefusal: ``not_found``.
+        """
+        found = self._installation.library.get(playbook)
+        if found is None:
+            raise DeskRefusal(
+                "not_found",
+                f"There is no playbook {playbook}. Nothing was started.",
+                "`stanch playbook list` shows them all.",
+            )
+        return found
+
+    def plan_view(self, playbook: str, inputs: Mapping[str, Json], *, ask: bool = False) -> dict[str, Any]:
+        """The plan that a start would freeze now, without starting anything.
+
+        Raises:
+            DeskRefusal: ``not_found`` or ``playbook_problems``.
+        """
+        source = self.source(playbook)
+        facts = self._facts(source.playbook.title, 3, "unknown", by="", trust="person")
+        plan, digest = self._plan(playbook, inputs, {**_plain(facts), "id": "INC-0000-0"}, ask=ask)
+        return {"digest": digest, "plan": plan.model_dump(mode="json")}
+
+    async def run(
+        self,
+        incident: str,
+        playbook: str,
+        inputs: Mapping[str, Json],
+        *,
+        starters: tuple[str, ...] = (),
+        count: int = 1,
+        ask: bool = False,
+    ) -> Started:
+        """Compile and save a run of ``playbook`` for an open incident, then start it beside its incident.
+
+        Raises:
+            DeskRefusal: ``not_found`` or ``playbook_problems``.
+        """
+        record = self._store.incidents.get(incident)
+        if record is None:
+            raise DeskRefusal("not_found", f"There is no incident {incident}. Nothing was started.")
+        facts = snapshot_of(record)
+        plan, digest = self._plan(playbook, inputs, facts.values(), ask=ask)
+        number = 1 + sum(1 for run in self._store.incidents.runs(incident) if run.split("/")[2] == playbook)
+        run = f"run/{incident}/{playbook}/{number}"
+        given = RunInput(
+            run=run,
+            incident=incident,
+            lineage=run,
+            plan=plan,
+            plan_digest=digest,
+            facts=facts,
+            starters=starters,
+            desk_keys=self._installation.desk_keys,
+            queue_prefix=self._installation.queue_prefix,
+            thresholds=self._installation.thresholds,
+        )
+        with self._store.transaction():
+            self._store.incidents.save_plan(incident, run, plan.model_dump(mode="json"), digest)
+            self._store.incidents.save_run(run, incident, given.model_dump(mode="json"))
+        confirmed = await self._launch(incident, facts, given, count)
+        return Started(incident=incident, run=run, playbook=playbook, plan_digest=digest, confirmed=confirmed)
+
+    async def for_alert(self, incident: str, start: Mapping[str, Any], *, count: int = 1) -> Started:
+        """Start what an alert asks for; a playbook that cannot start leaves an incident that says why.
+
+        ``start`` holds ``playbook`` (or none) and ``inputs``. Repeating it starts nothing twice.
+        """
+        saved = self._store.incidents.runs(incident)
+        if saved:
+            return await self.resume(incident, saved[0], count)
+        playbook = start.get("playbook")
+        problems: list[dict[str, Json]] = []
+        if playbook:
+            try:
+                started = await self.run(incident, playbook, start.get("inputs") or {}, count=count, ask=True)
+            except DeskRefusal as refusal:
+                problems = list(refusal.details.get("problems") or [{"message": refusal.message}])
+                self._tell_nothing_ran(incident, playbook, refusal)
+            else:
+                if started.confirmed:
+                    self._store.alerts.confirm_started(incident)
+                return started
+        record = self._store.incidents.get(incident)
+        if record is None:
+            raise DeskRefusal("not_found", f"There is no incident {incident}. Nothing was started.")
+        confirmed = await self._launch(incident, snapshot_of(record), None, count)
+        if confirmed:
+            self._store.alerts.confirm_started(incident)
+        return Started(incident=incident, playbook=playbook, problems=problems, confirmed=confirmed)
+
+    async def resume(self, incident: str, run: str, count: int = 1) -> Started:
+        """Start again what was saved but may not have been started; already running is fine."""
+        record, saved = self._store.incidents.get(incident), self._store.incidents.load_run(run)
+        if record is None or saved is None:
+            raise DeskRefusal("not_found", f"There is no run {run}. Nothing was started.")
+        given = RunInput.model_validate(saved)
+        confirmed = await self._launch(incident, snapshot_of(record), given, count)
+        if confirmed:
+            self._store.alerts.confirm_started(incident)
+        return Started(
+            incident=incident,
+            run=run,
+            playbook=given.plan.frame.playbook.id,
+            plan_digest=given.plan_digest,
+            confirmed=confirmed,
+        )
+
+    async def _launch(self, incident: str, facts: FactsSnapshot, given: RunInput | None, count: int) -> bool:
+        """Start both workflows at the same time; whether both are surely there."""
+        tasks = [self._attach(incident, facts, given.run if given else None, count)]
+        if given is not None:
+            tasks.append(self._start_run(given))
+        return all(await asyncio.gather(*tasks))
+
+    async def _start_run(self, given: RunInput) -> bool:
+        try:
+            await self._client.start_workflow(
+                "PlaybookRun",
+                given,
+                id=given.run,
+                task_queue=given.queue_prefix,
+                id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            )
+        except WorkflowAlreadyStartedError:
+            return True
+        except RPCError as error:
+            log.warning("run %s is saved but not started yet: %s", given.run, error.status.name)
+            return False
+        return True
+
+    async def _attach(self, incident: str, facts: FactsSnapshot, run: str | None, count: int) -> bool:
+        installation = self._installation
+        start = WithStartWorkflowOperation(
+            "Incident",
+            IncidentInput(
+                incident=incident,
+                facts=facts,
+                context=installation.context,
+                queue_prefix=installation.queue_prefix,
+                thresholds=installation.thresholds,
+            ),
+            id=f"incident/{incident}",
+            task_queue=installation.queue_prefix,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        )
+        try:
+            async with asyncio.timeout(ATTACH_PATIENCE):
+                handle = await self._client.start_update_with_start_workflow(
+                    "attach",
+                    Attach(run=run, count=count),
+                    start_workflow_operation=start,
+                    wait_for_stage=WorkflowUpdateStage.COMPLETED,
+                    id=f"attach-{run or incident}",
+                    result_type=Receipt,
+                )
+                await handle.result()
+        except WorkflowAlreadyStartedError:
+            return True
+        except (RPCError, TimeoutError) as error:
+            # The run works without its incident; the reconciler tries again.
+            log.warning("incident %s is not confirmed yet: %s", incident, type(error).__name__)
+            return False
+        return True
+
+    def _plan(
+        self, playbook: str, inputs: Mapping[str, Json], incident: Mapping[str, Json], *, ask: bool
+    ) -> tuple[Any, str]:
+        installation = self._installation
+        compiled = compile_plan(
+            self.source(playbook),
+            library=installation.library,
+            actions=installation.actions,
+            policy=installation.policy,
+            inputs=inputs,
+            incident=incident,
+            context=installation.context,
+            ask_missing=ask,
+        )
+        errors = [problem for problem in compiled.problems if problem.severity == "error"]
+        if compiled.plan is None or errors:
+            shown = errors or list(compiled.problems)
+            raise DeskRefusal(
+                "playbook_problems",
+                f"{playbook} cannot be started: {_first(shown)} Nothing was started.",
+                f"Mend it, check with `stanch playbook validate`, then start again ({len(shown)} problems).",
+                details={"problems": [problem.model_dump(mode="json") for problem in shown]},
+            )
+        return compiled.plan, compiled.digest
+
+    def _facts(self, title: str, severity: int, kind: str, *, by: str, trust: str) -> dict[str, Fact]:
+        now = stamp()
+        values: dict[str, Json] = {
+            "kind": kind,
+            "severity": severity,
+            "title": title,
+            "opened_at": now,
+            "detected_at": now,
+            "first_seen": now,
+            "org": self._installation.org,
+        }
+        return {name: Fact(value=value, trust=trust, by=by, at=now) for name, value in values.items()}
+
+    def _tell_nothing_ran(self, incident: str, playbook: str, refusal: DeskRefusal) -> None:
+        text = f"No playbook runs for {incident}: {refusal.message} Nothing was contained; act by hand."
+        with self._store.transaction():
+            self._store.journal.append(
+                incident,
+                [
+                    NewEntry(
+                        key=f"desk/not-started/{playbook}",
+                        kind="run.not_started",
+                        at=stamp(),
+                        door="desk",
+                        body={"playbook": playbook, "code": refusal.code},
+                        text=refusal.message,
+                    )
+                ],
+            )
+            self._store.notices.put(
+                [
+                    Notice(
+                        id=f"{incident}/not-started/{playbook}",
+                        incident=incident,
+                        to=("role:incident_commander",),
+                        urgency=Urgency.PAGE,
+                        body={"kind": "text", "text": text},
+                        at=stamp(),
+                    )
+                ]
+            )
+
+
+def snapshot_of(record: Mapping[str, Any]) -> FactsSnapshot:
+    """The facts of a stored incident, as a run takes them; the id is always among them."""
+    facts = {name: Fact.model_validate(fact) for name, fact in (record.get("facts") or {}).items()}
+    facts["id"] = Fact(value=record["incident"], trust="read", source="store", at=record["opened_at"])
+    return FactsSnapshot(version=record.get("facts_version") or 1, facts=facts)
+
+
+def _plain(facts: Mapping[str, Fact]) -> dict[str, Json]:
+    return {name: fact.value for name, fact in facts.items()}
+
+
+def _first(problems: list[Problem]) -> str:
+    first = problems[0]
+    return f"{first.file}:{first.line}:{first.column}: {first.message}"

@@ -1,0 +1,162 @@
+"""What a person is shown of incidents: live answers where a worker gives them, else the last snapshot."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
+from temporalio.service import RPCError
+
+from worker.desk.refusals import DeskRefusal
+from worker.store import Store
+
+LIVE = timedelta(seconds=3)
+ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
+STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "status", "waiting_for", "code")
+STEP_MORE = ("message", "summary", "changed", "verified", "affected", "by", "started_at", "finished_at")
+
+
+class Views:
+    """Reads incidents and runs.
+
+    Args:
+        store: The installation's store.
+        client: Temporal, or ``None`` for what snapshots say only.
+    """
+
+    def __init__(self, store: Store, client: Client | None) -> None:
+        self._store, self._client = store, client
+
+    def known(self, incident: str) -> dict[str, Any]:
+        """The incident's record in the store.
+
+        Raises:
+            DeskRefusal: ``not_found``.
+        """
+        record = self._store.incidents.get(incident)
+        if record is None:
+            raise DeskRefusal(
+                "not_found",
+                f"There is no incident {incident}. Nothing was done.",
+                "`stanch incident list` shows them all.",
+            )
+        return record
+
+    async def status(self, workflow_id: str, *, live: bool = True) -> dict[str, Any] | None:
+        """Status document of a run or incident, with ``live`` saying whether its workflow gave it."""
+        snapshot = self._store.incidents.snapshot(workflow_id)
+        ended = snapshot is not None and snapshot.get("status") in ENDED | {"closed", "false_alarm"}
+        if live and not ended and self._client is not None:
+            try:
+                answer = await self._client.get_workflow_handle(workflow_id).query("status", rpc_timeout=LIVE)
+                return {**answer, "live": True}
+            except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
+                pass
+        return None if snapshot is None else {**snapshot, "live": False}
+
+    def run_ids(self, incident: str) -> list[str]:
+        """Runs of an incident, oldest first."""
+        return list(self._store.incidents.runs(incident))
+
+    async def runs(self, incident: str, *, live: bool = True) -> list[dict[str, Any]]:
+        """Status documents of an incident's runs, oldest first; one not yet heard of is ``starting``."""
+        ids = self.run_ids(incident)
+        found = await asyncio.gather(*(self.status(run, live=live) for run in ids))
+        return [
+            status or {"run": run, "incident": incident, "status": "starting", "steps": [], "waiting": []}
+            for run, status in zip(ids, found, strict=True)
+        ]
+
+    async def incident(self, incident: str, *, live: bool = True) -> dict[str, Any]:
+        """The document of ``incident show --json``.
+
+        Raises:
+            DeskRefusal: ``not_found``.
+        """
+        record = self.known(incident)
+        runs, status = await asyncio.gather(
+            self.runs(incident, live=live), self.status(f"incident/{incident}", live=live)
+        )
+        status = status or {}
+        facts = status.get("facts") or record.get("facts") or {}
+        return {
+            "incident": incident,
+            "title": _value(facts, "title") or record.get("title", ""),
+            "kind": _value(facts, "kind") or record.get("kind", ""),
+            "severity": _value(facts, "severity"),
+            "mode": record.get("mode", "live"),
+            "status": status.get("status", record.get("status", "open")),
+            "commander": status.get("commander", ""),
+            "opened_at": status.get("opened_at") or record.get("opened_at"),
+            "closed_at": status.get("closed_at"),
+            "as_of": status.get("as_of"),
+            "live": bool(status.get("live")),
+            "facts": facts,
+            "facts_version": status.get("facts_version", record.get("facts_version", 1)),
+            "alerts": self._store.incidents.alerts(incident),
+            "runs": [_run(run) for run in runs],
+            "steps": [_step(run["run"], step) for run in runs for step in run.get("steps", [])],
+            "waiting": [entry for run in runs for entry in run.get("waiting", [])],
+            "undoable": [{"run": run["run"], **entry} for run in runs for entry in run.get("undoable", [])],
+            "notices": self._store.notices.of(incident),
+            "clocks": status.get("clocks", []),
+            "drafts": self._store.drafts.of(incident),
+            "hold": hold_document(self._store),
+        }
+
+    async def overview(self) -> list[dict[str, Any]]:
+        """One row for each incident, newest first, from snapshots."""
+        rows = []
+        for record in self._store.incidents.list():
+            incident = record["incident"]
+            status = await self.status(f"incident/{incident}", live=False) or {}
+            runs = await self.runs(incident, live=False)
+            facts = status.get("facts") or record.get("facts") or {}
+            rows.append(
+                {
+                    "incident": incident,
+                    "title": _value(facts, "title") or record.get("title", ""),
+                    "kind": _value(facts, "kind") or record.get("kind", ""),
+                    "severity": _value(facts, "severity"),
+                    "mode": record.get("mode", "live"),
+                    "status": status.get("status", record.get("status", "open")),
+                    "opened_at": record.get("opened_at"),
+                    "alerts": self._store.incidents.alerts(incident)["count"],
+                    "runs": [{"run": run["run"], "status": run["status"]} for run in runs],
+                    "waiting": sum(len(run.get("waiting", [])) for run in runs),
+                }
+            )
+        return rows
+
+    async def waiting(self, incident: str | None = None) -> list[dict[str, Any]]:
+        """Everything that waits for a person, the nearest deadline first."""
+        ids = [incident] if incident else [row["incident"] for row in self._store.incidents.list()]
+        found: list[dict[str, Any]] = []
+        for each in ids:
+            for run in await self.runs(each):
+                found.extend({"incident": each, **entry} for entry in run.get("waiting", []))
+        return sorted(found, key=lambda entry: entry.get("until") or "9999")
+
+
+def hold_document(store: Store) -> dict[str, Any]:
+    """The global hold: ``on``, and who set it when and why."""
+    hold = store.hold.get()
+    if hold is None:
+        return {"on": False}
+    return {"on": True, "reason": hold.reason, "person": hold.person, "at": hold.at}
+
+
+def _value(facts: dict[str, Any], name: str) -> Any:
+    fact = facts.get(name)
+    return fact.get("value") if isinstance(fact, dict) and "value" in fact else fact
+
+
+def _run(run: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        key: value for key, value in run.items() if key not in ("steps", "waiting", "undoable", "incident")
+    }
+    return {"id": run["run"], **shown}
+
+
+def _step(run: str, step: dict[str, Any]) -> dict[str, Any]:
+    return {"run": run, **{key: step.get(key) for key in (*STEP_KEYS, *STEP_MORE)}}
