@@ -52,6 +52,8 @@ class FileSettings(_Part):
 
     mode: Mode = Mode.LIVE
     organisation: str = "default"
+    organisation_facts: dict[str, Any] = Field(default_factory=dict)
+    """Standing facts for clocks and drafts, by name without ``organisation.``"""
     namespace: str = "stanch"
     store_url: str | None = None
     log_level: str = "INFO"

@@ -1,0 +1,138 @@
+"""The worker: one queue for workflows and built-in activities, one per credential domain it has credentials for."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from activities.builtin.activities import builtin_activities
+from activities.catalog import CATALOG, Catalog
+from activities.context import Guarded
+from activities.ports import Store
+from activities.runner import Runner
+from activities.stops import StopPoints
+from activities.surroundings import Surroundings
+from playbooks.regimes_loader import shipped
+from worker.codec import KeyRing
+from worker.secrets import Secrets
+from worker.settings import TEST_HOLD, Settings, SettingsError
+from worker.systems import ConnectedSystems
+from worker.temporal import ACTIVITY_SLOTS, CACHED_WORKFLOWS, make_worker
+from workflows.incident import Incident
+from workflows.playbook_run import PlaybookRun
+
+log = logging.getLogger("stanch.worker")
+WORKFLOWS: tuple[type, ...] = (Incident, PlaybookRun)
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """Resolver of the settings' credential references."""
+    return Secrets(settings.environment, settings.base)
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """The payload keys: by reference, else the file of the home, made at first use."""
+    if settings.file.payload_keys:
+        return KeyRing.parse(secrets_of(settings).get(settings.file.payload_keys))
+    return KeyRing.at(settings.home / "keys" / "payload.json")
+
+
+def stop_points(settings: Settings) -> StopPoints | None:
+    """The test's stop points, if any.
+
+    Raises:
+        SettingsError: this is a live worker, or they cannot be read.
+    """
+    settings.refuse_test_switches()
+    if not settings.test_hold:
+        return None
+    try:
+        return StopPoints.parse(settings.test_hold, settings.test_hold_dir or settings.home / "test-hold")
+    except ValueError as error:
+        raise SettingsError(f"{TEST_HOLD}: {error}.") from None
+
+
+class Workers:
+    """All workers of one process. Made in the event loop that runs them."""
+
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        store: Store,
+        *,
+        catalog: Catalog = CATALOG,
+        systems: ConnectedSystems | None = None,
+        workflows: Sequence[type] = WORKFLOWS,
+        extra: Sequence[Callable[..., Any]] = (),
+        cached_workflows: int = CACHED_WORKFLOWS,
+    ) -> None:
+        """``extra`` are further activities of the core queue.
+
+        Raises:
+            SettingsError: a test switch is set for a live worker.
+        """
+        self.systems = systems or ConnectedSystems(settings.file.systems, secrets_of(settings))
+        self._executor = ThreadPoolExecutor(ACTIVITY_SLOTS, thread_name_prefix="action")
+        around = Surroundings(
+            store=store,
+            systems=self.systems,
+            mode=settings.mode,
+            guarded=lambda system: Guarded(settings.protected_of(system), self.systems.own(system)),
+            stops=stop_points(settings),
+            executor=self._executor,
+        )
+        runner, prefix = Runner(around), settings.queue_prefix
+        builtins = builtin_activities(store, shipped(), settings.file.organisation_facts)
+        self.queues = [prefix]
+        self._workers: list[Worker] = [
+            make_worker(
+                client,
+                prefix,
+                workflows=workflows,
+                activities=[*builtins, *extra],
+                executor=self._executor,
+                cached_workflows=cached_workflows,
+            )
+        ]
+        for domain, specs in catalog.domains().items():
+            served = [spec for spec in specs if self.systems.has(spec.facts.system)]
+            if not served:
+                log.info("no credentials for %s: its actions wait for another worker", domain)
+                continue
+            queue = f"{prefix}-{domain}"
+            self.queues.append(queue)
+            self._workers.append(
+                make_worker(client, queue, activities=runner.activities(served), executor=self._executor)
+            )
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator["Workers"]:
+        """Poll until the end of the block; then let activities finish within their grace."""
+        stop = asyncio.Event()
+        task = asyncio.create_task(self.until(stop))
+        try:
+            yield self
+        finally:
+            stop.set()
+            await task
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set, or a worker ends by itself, whose failure is then raised."""
+        tasks = [asyncio.create_task(worker.run()) for worker in self._workers]
+        waiting = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {waiting}:
+                task.result()
+        finally:
+            waiting.cancel()
+            await asyncio.gather(*(worker.shutdown() for worker in self._workers), return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.systems.close()
+            self._executor.shutdown(wait=False, cancel_futures=True)
