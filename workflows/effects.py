@@ -211,7 +211,7 @@ def _keep_result(
     record.suppliers = suppliers(run, place, values=[step.spec.with_, step.for_each], sources=[step.when])
     own = run.state.approvals.pop(place.key(step.path), None)
     record.by = record.by or (list(own.by) if own else [])
-    record.outcome_key = attempts.key(Verb.APPLY)
+    record.outcome_key = f"{attempts.key(Verb.APPLY)}/{record.tries}"
     if result.output_ref is not None:
         record.output_ref, record.output_bytes = result.output_ref.ref, result.output_ref.bytes
     else:

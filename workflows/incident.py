@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadyStartedError
 
 with workflow.unsafe.imports_passed_through():
     from playbooks.contract import Json, NewEntry
@@ -146,7 +146,12 @@ class Incident:
 
     async def _adopt(self, name: str, run: IncidentRun) -> None:
         """Start a run that the desk announced but that has not reported; already started is adopted."""
-        given = await self._calls.load_run(LoadRun(incident=self._given.incident, run=name))
+        try:
+            given = await self._calls.load_run(LoadRun(incident=self._given.incident, run=name))
+        except ActivityError:
+            run.status = "failed"
+            self._note("run.not_started", run=name, code="run_not_saved")
+            return
         if run.status != "expected":
             return
         run.status, run.child = "running", True

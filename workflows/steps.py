@@ -1,8 +1,9 @@
 """The kinds of steps that are neither actions nor blocks: questions, waits, facts, drafts, words."""
 
-from playbooks.digest import digest_of
+from temporalio.exceptions import ActivityError
 
 from playbooks.contract import Json, Urgency, Verb
+from playbooks.digest import digest_of
 from playbooks.plan import (
     AskStep,
     Check,
@@ -25,7 +26,7 @@ from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish, size_of
 from workflows.scope import Place, facts_of
 from workflows.state import Fact, Gate, Need, StepRecord
-from workflows.values import evaluate, render, suppliers
+from workflows.values import evaluate, not_built_in, render, suppliers
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -249,7 +250,10 @@ async def draft_step(run: Run, step: PlannedStep, place: Place, record: StepReco
         wanted=() if spec.applicable else tuple((item.regime, item.stage) for item in spec.items),
         now=record.world_now or run.clock.stamp(),
     )
-    result = await run.activity(run.calls.write_drafts(wanted))
+    try:
+        result = await run.activity(run.calls.write_drafts(wanted))
+    except ActivityError as error:
+        raise not_built_in(step, error) from error
     record.output = {"drafts": list(result.drafts)}
     record.output_bytes = size_of(record.output)
     names = [f"{draft.get('regime')} {draft.get('stage')}" for draft in result.drafts]

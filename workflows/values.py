@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from temporalio.exceptions import ActivityError, ApplicationError
+
 from playbooks import expr
 from playbooks.contract import Json
 from playbooks.plan import ActionStep, PlannedStep
@@ -36,7 +38,19 @@ async def load_reads(run: "Run", step: PlannedStep, place: Place, *, paths: Iter
     missing = tuple(ref for ref in refs if ref not in run.loaded)
     if missing:
         wanted = LoadInput(incident=run.input.incident, refs=missing)
-        run.loaded.update((await run.activity(run.calls.load_outputs(wanted))).values)
+        try:
+            run.loaded.update((await run.activity(run.calls.load_outputs(wanted))).values)
+        except ActivityError as error:
+            raise not_built_in(step, error) from error
+
+
+def not_built_in(step: PlannedStep, error: ActivityError) -> StepFailed:
+    """A built-in activity that failed for good, as a failure of the step that needed it."""
+    cause = error.cause
+    if isinstance(cause, ApplicationError):
+        details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
+        return StepFailed(step.path, str(details.get("code") or cause.type or "failed"), cause.message)
+    return StepFailed(step.path, "failed", "A part of Stanch itself did not answer.")
 
 
 def names_here(run: "Run", place: Place, result: dict[str, Json] | None = None) -> dict[str, Json]:
