@@ -196,15 +196,15 @@ class Incident:
         self._dirty = True
 
     def _remind(self) -> bool:
-        for reminder in reminders(self._state):
-            if parse(reminder.at) > self._clock.now():
-                return False
-            self._state.reminded.append(reminder.id)
+        """Give what is due; of several past ones of a clock only the last is told."""
+        now = self._clock.now()
+        past = [reminder for reminder in reminders(self._state) if parse(reminder.at) <= now]
+        for reminder in {str(reminder.clock["id"]): reminder for reminder in past}.values():
             self._state.notices.append(reminder.notice(self._given.incident, self._clock.stamp()))
-            self._note("clock.reminded", clock=reminder.clock["id"], due=reminder.clock.get("due"))
-            self._state.clocks_stale = True
-            return True
-        return False
+            self._note("clock.reminded", clock=reminder.clock["id"], reminder=reminder.id)
+        self._state.reminded += [reminder.id for reminder in past]
+        self._state.clocks_stale = self._state.clocks_stale or bool(past)
+        return bool(past)
 
     # --- the record -----------------------------------------------------------------------------
 
@@ -325,7 +325,10 @@ class Incident:
         if refusal is not None:
             return Receipt(accepted=False, code=refusal[0], message=refusal[1])
         at = change.at or self._clock.stamp()
+        last = dict(self._state.clock_decisions.get(change.clock) or {})
+        history = [*last.pop("history", []), last] if last else []
         self._state.clock_decisions[change.clock] = {
+            "history": history,
             "state": CLOCK_VERBS[change.verb],
             "at": at,
             "person": change.person,

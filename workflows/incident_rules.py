@@ -20,7 +20,8 @@ CLOCK_VERBS = {
     "dismiss": "dismissed",
     "handover": "handed_over",
 }
-SETTLED_CLOCKS = frozenset({"submitted", "dismissed", "handed_over", "not_applicable"})
+SETTLED_CLOCKS = frozenset({"submitted", "dismissed", "handed_over", "not_applicable", "waiting"})
+"""``waiting``: a later stage whose start has not come yet."""
 
 
 def take_fact(state: IncidentState, change: FactChange) -> bool:
