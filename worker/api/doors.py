@@ -25,9 +25,7 @@ def the_actor(request: Request) -> Actor:
     """Who holds the bearer token, with the roles of this moment."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     door = request.headers.get("x-stanch-door", DOOR)
-    return the_desk(request).actor(
-        token.strip() if scheme.lower() == "bearer" else "", door if door in DOORS else DOOR
-    )
+    return the_desk(request).actor(token.strip() if scheme.lower() == "bearer" else "", door if door in DOORS else DOOR)
 
 
 ADesk = Annotated[Desk, Depends(the_desk)]

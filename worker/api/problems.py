@@ -36,10 +36,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def malformed(_request: Request, error: RequestValidationError) -> JSONResponse:
-        where = [
-            {"at": ".".join(str(part) for part in each["loc"]), "message": each["msg"]}
-            for each in error.errors()
-        ]
+        where = [{"at": ".".join(str(part) for part in each["loc"]), "message": each["msg"]} for each in error.errors()]
         first = where[0] if where else {"at": "body", "message": "malformed"}
         return problem(
             422,

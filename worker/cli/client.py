@@ -168,10 +168,10 @@ def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClie
         ApiError: ``no_token``, or ``as_refused`` outside an exercise home.
     """
     folder = home()
-    url = os.environ.get("STANCH_URL") or _written(folder / SERVER_FILE).get("url") or _configured()
+    url = os.environ.get("STANCH_URL") or written(folder / SERVER_FILE).get("url") or _configured()
     token = os.environ.get("STANCH_TOKEN") or ""
     if as_person is not None:
-        tokens = _written(folder / TOKENS_FILE)
+        tokens = written(folder / TOKENS_FILE)
         token = tokens.get(as_person, "")
         if not token:
             known = ", ".join(sorted(tokens)) or "nobody"
@@ -196,7 +196,7 @@ def _configured() -> str:
     return Settings.load(os.environ).api_url
 
 
-def _written(path: Path) -> dict[str, Any]:
+def written(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):

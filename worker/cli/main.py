@@ -118,3 +118,7 @@ def _unexpected(error: Exception) -> Refused:
         f"Stanch failed here: {type(error).__name__}: {str(error)[:300]}",
         "Set STANCH_DEBUG=1 to see where, and report it.",
     )
+
+
+if __name__ == "__main__":
+    run()

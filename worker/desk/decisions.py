@@ -60,9 +60,7 @@ class Decisions:
         key_id: Its id, under which runs know the public key.
     """
 
-    def __init__(
-        self, store: Store, client: Client, views: Views, key: Ed25519PrivateKey, key_id: str
-    ) -> None:
+    def __init__(self, store: Store, client: Client, views: Views, key: Ed25519PrivateKey, key_id: str) -> None:
         self._store, self._client, self._views = store, client, views
         self._key, self._key_id = key, key_id
         self.nonces = Nonces(key.private_bytes_raw())
@@ -135,9 +133,7 @@ class Decisions:
             holders = [run["run"] for run in runs if _has_step(run, choice.step)]
             asked = [(run, None) for run in holders]
         if not asked:
-            raise DeskRefusal(
-                "not_waiting", f"No run of {incident} has a step {choice.step}. Nothing was counted."
-            )
+            raise DeskRefusal("not_waiting", f"No run of {incident} has a step {choice.step}. Nothing was counted.")
         if len(asked) > 1:
             names = ", ".join(run for run, _ in asked)
             raise DeskRefusal(

@@ -43,9 +43,7 @@ def _again(error: Exception) -> bool:
     return False
 
 
-async def deliver(
-    client: Client, workflow_id: str, update: str, body: BaseModel, answer: type[R], update_id: str
-) -> R:
+async def deliver(client: Client, workflow_id: str, update: str, body: BaseModel, answer: type[R], update_id: str) -> R:
     """Send an update by workflow id, never by run id, and return the workflow's answer.
 
     The same body and update id are sent again after a refusal that only means that the workflow was
@@ -59,9 +57,7 @@ async def deliver(
     until, pause = loop.time() + PATIENCE, FIRST_PAUSE
     while True:
         try:
-            return await handle.execute_update(
-                update, body, id=update_id, result_type=answer, rpc_timeout=ONE_TRY
-            )
+            return await handle.execute_update(update, body, id=update_id, result_type=answer, rpc_timeout=ONE_TRY)
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             failure: Exception = error
         if not _again(failure) or loop.time() + pause > until:

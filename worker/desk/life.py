@@ -68,9 +68,7 @@ class Life:
         self._note(incident, actor, "incident.acknowledged", {}, "")
         return Receipt(accepted=True, message=f"Recorded: {actor.name} has seen {incident}.")
 
-    async def set_fact(
-        self, incident: str, actor: Actor, fact: str, value: Json, reason: str = ""
-    ) -> Receipt:
+    async def set_fact(self, incident: str, actor: Actor, fact: str, value: Json, reason: str = "") -> Receipt:
         """Set a fact by a person's word, the strongest there is; ``None`` clears it."""
         require(actor.name, actor.roles, "set")
         if len(str(value)) > MAX_FACT:
@@ -87,9 +85,7 @@ class Life:
         )
         return await self._ask(incident, "set_fact", change)
 
-    async def clock(
-        self, incident: str, actor: Actor, clock: str, verb: str, at: str | None, reason: str
-    ) -> Receipt:
+    async def clock(self, incident: str, actor: Actor, clock: str, verb: str, at: str | None, reason: str) -> Receipt:
         """Say of a legal clock: confirmed, corrected, submitted, dismissed, handed over.
 
         Raises:
@@ -118,9 +114,7 @@ class Life:
         require(actor.name, actor.roles, "close")
         if status not in ("closed", "false_alarm"):
             raise DeskRefusal("bad_value", "An incident closes as closed or false_alarm. Nothing was closed.")
-        receipt = await self._ask(
-            incident, "close", CloseRequest(person=actor.name, status=status, reason=reason)
-        )
+        receipt = await self._ask(incident, "close", CloseRequest(person=actor.name, status=status, reason=reason))
         if receipt.accepted:
             self._store.journal.sign_heads("close")
         return receipt
@@ -141,9 +135,7 @@ class Life:
         self._note_open(actor, "hold.cleared", "")
         return hold_document(self._store)
 
-    async def _each_run(
-        self, incident: str, actor: Actor, update: str, run: str | None, reason: str
-    ) -> Receipt:
+    async def _each_run(self, incident: str, actor: Actor, update: str, run: str | None, reason: str) -> Receipt:
         require(actor.name, actor.roles, update)
         told: list[str] = []
         for each in await self._open_runs(incident, run):

@@ -20,9 +20,7 @@ class People:
         """Everybody, by name, without tokens."""
         return sorted((_shown(person) for person in self._store.people.list()), key=lambda row: row["name"])
 
-    def add(
-        self, name: str, roles: Sequence[str], identities: Sequence[tuple[str, str, str]] = ()
-    ) -> dict[str, Any]:
+    def add(self, name: str, roles: Sequence[str], identities: Sequence[tuple[str, str, str]] = ()) -> dict[str, Any]:
         """Add somebody, or give somebody known these roles and identities instead.
 
         Raises:
@@ -32,8 +30,7 @@ class People:
             if not NAME.match(word):
                 raise DeskRefusal(
                     "bad_value",
-                    f"{word[:64]!r} is no name: lower-case letters, digits, '.', '_' and '-'. "
-                    "Nothing was changed.",
+                    f"{word[:64]!r} is no name: lower-case letters, digits, '.', '_' and '-'. Nothing was changed.",
                 )
         self._store.people.add(name, tuple(dict.fromkeys(roles)), tuple(identities))
         return _shown(self._known(name))

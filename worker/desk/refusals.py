@@ -54,9 +54,7 @@ class DeskRefusal(Exception):
         details: Further keys for machines, e.g. ``problems``.
     """
 
-    def __init__(
-        self, code: str, message: str, next_step: str = "", *, details: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, code: str, message: str, next_step: str = "", *, details: dict[str, Any] | None = None) -> None:
         super().__init__(message)
         self.code, self.message = code, message
         self.next_step = next_step or NEXT.get(code, "")

@@ -152,9 +152,7 @@ def _value(facts: dict[str, Any], name: str) -> Any:
 
 
 def _run(run: dict[str, Any]) -> dict[str, Any]:
-    shown = {
-        key: value for key, value in run.items() if key not in ("steps", "waiting", "undoable", "incident")
-    }
+    shown = {key: value for key, value in run.items() if key not in ("steps", "waiting", "undoable", "incident")}
     return {"id": run["run"], **shown}
 
 

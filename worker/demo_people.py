@@ -1,0 +1,133 @@
+"""The people of the unattended demo: they look at what waits through ``/v1``, and decide by what it shows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from worker.cli.client import ApiClient, ApiError
+
+CAST: dict[str, tuple[str, ...]] = {
+    "amal": ("crm_owner",),
+    "bruno": ("crm_owner",),
+    "chidi": ("incident_commander", "crm_owner"),
+    "dana": ("privacy_officer",),
+    "emeka": ("legal",),
+    "farah": ("platform_owner", "model_owner"),
+}
+"""Who is on call, with roles. The commander comes last where others can decide."""
+
+AGAIN = frozenset({"digest_mismatch", "plan_changed", "not_waiting", "closed", "already_decided", "nonce_used"})
+"""Refusals after which a person simply looks again."""
+
+
+class Undecided(Exception):
+    """A question came that the script has no answer for; the demo ends with what it was."""
+
+    code = "undecided"
+
+
+@dataclass
+class Script:
+    """Who decides what.
+
+    Attributes:
+        people: Name to that person's own client.
+        act: Does by hand what a ``human`` step asks for, in the simulated world.
+        spare: Names and ids that no card may hold: the innocent integration's.
+        told: Gets a line for each decision.
+    """
+
+    people: Mapping[str, ApiClient]
+    act: Callable[[Mapping[str, Any]], None]
+    spare: frozenset[str] = frozenset()
+    told: Callable[[str], None] = lambda line: None
+    decided: list[dict[str, Any]] = field(default_factory=list)
+    _acted: set[str] = field(default_factory=set)
+
+    def round(self, incident: str) -> int:
+        """Everybody looks once and decides what is theirs; how many decisions were counted."""
+        looker = next(iter(self.people.values()))
+        counted = 0
+        for entry in looker.get("/v1/decisions", incident=incident)["decisions"]:
+            for name in self._deciders(entry):
+                counted += self._decide(incident, name, entry)
+        return counted
+
+    def _deciders(self, entry: Mapping[str, Any]) -> list[str]:
+        """People whose word is still needed, as few as will do."""
+        taken = {vote["person"] for vote in entry["decided"]} | set(entry["who"].get("excluded", ()))
+        chosen: list[str] = []
+        for need in entry["who"]["needs"]:
+            roles = set(need["roles"])
+            voted = sum(1 for vote in entry["decided"] if roles & set(CAST.get(vote["person"], ())))
+            free = [name for name in CAST if roles & set(CAST[name]) and name not in taken]
+            missing = need["count"] - voted - sum(1 for name in chosen if roles & set(CAST[name]))
+            chosen += [name for name in free if name not in chosen][: max(missing, 0)]
+        if not chosen and not entry["decided"]:
+            raise Undecided(f"Nobody of the demo may decide {entry['step']} ({entry['kind']}).")
+        return chosen
+
+    def _decide(self, incident: str, name: str, entry: Mapping[str, Any]) -> int:
+        body = self._answer(entry)
+        try:
+            self.people[name].post(
+                f"/v1/incidents/{incident}/decisions",
+                {"run": entry["run"], "step": entry["step"], "digest": entry["digest"], **body},
+            )
+        except ApiError as refusal:
+            self.told(f"{name}: {entry['step']} {body['verdict']}: refused, {refusal.code}")
+            if refusal.code in AGAIN:
+                return 0
+            raise
+        again = " again, with the difference in view" if entry["difference"] else ""
+        self.told(f"{name}: {entry['step']}: {body['verdict']}{again}")
+        self.decided.append({"person": name, "step": entry["step"], "verdict": body["verdict"]})
+        return 1
+
+    def _answer(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        verdicts = entry["verdicts"]
+        if entry["kind"] == "undo":
+            return {"verdict": "deny", "reason": "The containment stands."}
+        if "approve" in verdicts:
+            return self._vote(entry)
+        if "answer" in verdicts:
+            values = {name: value_for(name, wanted) for name, wanted in entry["form"].items()}
+            return {"verdict": "answer", "values": {k: v for k, v in values.items() if v is not None}}
+        if "done" in verdicts:
+            key = f"{entry['run']}/{entry['step']}/{entry['digest']}"
+            if key not in self._acted:
+                self.act(entry)
+                self._acted.add(key)
+            return {"verdict": "done"}
+        for verdict in ("verify", "retry"):
+            if verdict in verdicts:
+                return {"verdict": verdict}
+        raise Undecided(f"{entry['step']} asks for one of {', '.join(verdicts)}.")
+
+    def _vote(self, entry: Mapping[str, Any]) -> dict[str, Any]:
+        for step in entry["preview"]:
+            shown = {*map(str, step.get("sample") or ()), *map(str, step.get("protected") or ())}
+            hit = sorted(shown & self.spare)
+            if hit:
+                return {"verdict": "deny", "reason": f"{step['step']} would touch {hit[0]}, which is not the thief's."}
+        return {"verdict": "approve", "reason": "As shown."}
+
+
+def value_for(name: str, wanted: Mapping[str, Any]) -> Any:
+    """What somebody plausibly answers in a form's field of this type."""
+    type_ = str(wanted.get("type", "string"))
+    if wanted.get("options"):
+        return wanted["options"][0]
+    if wanted.get("default") is not None:
+        return wanted["default"]
+    if type_.startswith("list["):
+        return [value_for(name, {"type": type_[5:-1]})]
+    now = datetime.now(UTC)
+    return {
+        "boolean": True,
+        "integer": 1200,
+        "number": 1,
+        "datetime": (now - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "duration": "2h",
+    }.get(type_, f"{name.replace('_', ' ').capitalize()}: known to us, see the evidence.")
