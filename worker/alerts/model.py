@@ -130,6 +130,11 @@ class Alert(Frozen):
         """The earliest instant known: what happened, else its detection, else its receipt."""
         return self.occurred_at or self.detected_at or self.received_at
 
+    @property
+    def start(self) -> dict[str, Json] | None:
+        """What its incident starts, as the store keeps it until it surely runs: ``playbook inputs rule``."""
+        return self.route.model_dump() if self.route else None
+
     def facts(self) -> dict[str, dict[str, Json]]:
         """The facts that an incident opened by this alert begins with, each with its provenance."""
         values: dict[str, Json] = {
@@ -137,7 +142,8 @@ class Alert(Frozen):
             "severity": self.severity,
             "title": self.title,
             "opened_at": self.received_at,
-            "detected_at": self.detected_at or self.received_at,
+            # Clocks of the law start here: an instant that is in doubt waits for a person to confirm it.
+            "detected_at": self.received_at if self.time_suspect else self.detected_at or self.received_at,
             "first_seen": self.first_seen,
             "org": self.org,
         }
