@@ -22,7 +22,7 @@ import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any, ClassVar, Generic, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.fields import FieldInfo
@@ -302,6 +302,8 @@ def type_name(annotation: Any) -> str:
     if origin is Annotated:
         declared = next((mark.name for mark in parts[1:] if isinstance(mark, FieldType)), None)
         return declared or type_name(parts[0])
+    if origin is Literal and all(isinstance(part, str) for part in parts):
+        return "string"
     if origin in (Union, types.UnionType):
         left = [part for part in parts if part is not type(None)]
         if len(left) == 1:

@@ -10,6 +10,7 @@ from temporalio import activity
 from playbooks.contract import ActionCall, Json
 
 LONGEST_BEAT = 2.0
+LONGEST_STORE_WAIT = 20.0
 
 
 class Attempt:
@@ -28,7 +29,7 @@ class Attempt:
         self.fence = call.tries * 1000 + min(info.attempt, 999)
         self.resume: Json = info.heartbeat_details[0] if info.heartbeat_details else None
         limit = info.start_to_close_timeout or timedelta(seconds=60)
-        self.store_wait = min(20.0, limit.total_seconds() / 2)
+        self.store_wait = min(LONGEST_STORE_WAIT, limit.total_seconds() / 2)
         self.was_sent = False
         self._scheduled = info.scheduled_time
         self._position: Json = self.resume

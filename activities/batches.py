@@ -100,9 +100,7 @@ class TargetAction(Action[P, R]):
         rows |= {target.id: target for target in fresh if target.id not in rows}
         targets = None
         if rows:
-            targets = ctx.put_rows(
-                [_row(target) for target in rows.values()], name=f"{self.facts.name}.targets"
-            )
+            targets = ctx.put_rows([_row(target) for target in rows.values()], name=f"{self.facts.name}.targets")
         reasons = [f"{target.id}: Stanch's own integration" for target in own]
         reasons += [f"{target.id}: {target.excluded}" for target in excluded]
         preview = Preview(
@@ -198,8 +196,7 @@ class TargetAction(Action[P, R]):
                     outcomes = [ItemOutcome(target.id, "failed", error.code) for target in todo]
                     if isinstance(error, AuthFailed | Forbidden):
                         outcomes += [
-                            ItemOutcome(target.id, "failed", error.code)
-                            for target in targets[tally.at + len(batch) :]
+                            ItemOutcome(target.id, "failed", error.code) for target in targets[tally.at + len(batch) :]
                         ]
                         tally.at = len(targets)
                     if not tally.done and tally.at >= len(targets) - len(batch):

@@ -18,7 +18,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from playbooks.digest import idempotency_key
 from pydantic import ValidationError
 
 from activities import gate
@@ -50,6 +49,7 @@ from playbooks.contract import (
     Preview,
     Verb,
 )
+from playbooks.digest import idempotency_key
 
 log = logging.getLogger("stanch.actions")
 JOURNAL_PATIENCE = timedelta(seconds=110)
@@ -200,9 +200,7 @@ class Execution:
             applied = replace(applied, undo_args=kept_undo)
         return await self._close(ctx, applied, verified)
 
-    async def _apply(
-        self, ctx: ActionContext, params: Params | None, undo_args: Any, proposal: Proposal
-    ) -> Applied:
+    async def _apply(self, ctx: ActionContext, params: Params | None, undo_args: Any, proposal: Proposal) -> Applied:
         try:
             if undo_args is not None:
                 return await self._run(self.body.undo, undo_args, ctx)
@@ -313,9 +311,7 @@ class Execution:
             key = self._key(Verb.APPLY, epoch)
             outcome = journal.outcome(incident, key)
             kept = outcome["result"].get("undo_args") if outcome else None
-            for intent in (
-                () if kept else journal.intents(incident, key)[:: -1 if self.body.unites_intents else 1]
-            ):
+            for intent in () if kept else journal.intents(incident, key)[:: -1 if self.body.unites_intents else 1]:
                 kept = kept or intent.get("undo_args")
             if kept:
                 return kept
@@ -326,9 +322,7 @@ class Execution:
             return self.spec.params.model_validate(self.call.params)
         except ValidationError as error:
             fields = ", ".join(".".join(map(str, part["loc"])) for part in error.errors()[:5])
-            raise InvalidParams(
-                f"The parameters do not fit {self.spec.name}: {fields}. Nothing was done."
-            ) from None
+            raise InvalidParams(f"The parameters do not fit {self.spec.name}: {fields}. Nothing was done.") from None
 
     async def _context(self, prior: Sequence[Mapping[str, Json]]) -> ActionContext:
         system = self.spec.facts.system

@@ -6,12 +6,11 @@ transaction that writes the intent. Pure: it judges what it is given.
 
 from datetime import datetime
 
-from playbooks.digest import envelope_digest, jcs, sha256_hex
-
 from activities.action import Proposal
 from activities.context import parse_instant
 from activities.errors import Expired, NoPermit, PlanChanged, Protected, WrongMode
 from playbooks.contract import ActionCall, ActionFacts, Json, Mode, Permit, Scope
+from playbooks.digest import envelope_digest, jcs, sha256_hex
 
 NOTHING = "Nothing was sent."
 
@@ -36,9 +35,7 @@ def check_version(call: ActionCall, facts: ActionFacts) -> None:
         PlanChanged: the versions differ.
     """
     if call.version != facts.version:
-        raise _changed(
-            [f"{facts.name}: planned for version {call.version}, this worker has {facts.version}."]
-        )
+        raise _changed([f"{facts.name}: planned for version {call.version}, this worker has {facts.version}."])
 
 
 def check_permit(call: ActionCall, now: datetime) -> Permit:

@@ -13,16 +13,13 @@ from playbooks.contract import ActionCall, ActionResult, Json, NewEntry
 
 P = ParamSpec("P")
 T = TypeVar("T")
-WAIT_SECONDS = 20.0
 _BUGS = (TypeError, AttributeError, LookupError, ValueError, AssertionError)
 
 
 class CallRecord:
     """The journal's side of one call under one idempotency key."""
 
-    def __init__(
-        self, store: Store, call: ActionCall, key: str, fence: int, wait: float = WAIT_SECONDS
-    ) -> None:
+    def __init__(self, store: Store, call: ActionCall, key: str, fence: int, wait: float) -> None:
         """``fence`` orders attempts: a higher one has taken over. ``wait`` bounds waiting for the store."""
         self._store, self._call, self._key, self._fence, self._wait = store, call, key, fence, wait
 
@@ -110,9 +107,7 @@ class CallRecord:
         with self._store.transaction():
             hold = self._store.hold.get()
             if hold is not None:
-                raise Held(
-                    "A person put every effect on hold. Nothing was sent. It goes on after `stanch hold off`."
-                )
+                raise Held("A person put every effect on hold. Nothing was sent. It goes on after `stanch hold off`.")
             whole = {**self._place(), **body, "key": self._key, "attempt": self._fence}
             return self._store.journal.intent(self._call.incident, self._key, self._fence, whole)
 

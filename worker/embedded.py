@@ -96,8 +96,8 @@ class EmbeddedServer:
         self._take_home()
         self._wanted = True
         for left in (2, 1, 0):
-            self._spawn()
             try:
+                self._spawn()
                 version = await self._ready()
                 break
             except EmbeddedError:
