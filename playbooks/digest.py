@@ -88,7 +88,8 @@ def sign_decision(decision: Decision, key: Ed25519PrivateKey, key_id: str) -> De
 def verify_decision(decision: Decision, keys: Mapping[str, str]) -> bool:
     """Whether the desk signed exactly this decision. ``keys`` maps key id to public key in hex.
 
-    Any defect is ``False``: an unknown key, bad hex, a wrong length, a value without a canonical form.
+    Any defect is ``False``: an unknown key, bad hex, a wrong length, a value without a canonical form or nested
+    too deeply.
     """
     public = keys.get(decision.key_id)
     if public is None:
@@ -97,7 +98,7 @@ def verify_decision(decision: Decision, keys: Mapping[str, str]) -> bool:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(
             bytes.fromhex(decision.sig), _signed_bytes(decision)
         )
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, ValueError, TypeError, AttributeError, RecursionError):
         return False
     return True
 

@@ -1,0 +1,55 @@
+"""A playbook as its author writes it: the header, the inputs, the steps.
+
+The file is checked against these models (the shape); what a playbook means is checked by ``playbooks.compile``.
+Every field's description feeds the generated reference and the JSON Schema for editors.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal
+
+from pydantic import Field, StrictStr, StringConstraints
+
+from playbooks.model_steps import BaseStep, Loc, Steps, walk
+from playbooks.model_values import Authored, InputField, Labels, Name, Slug, Text
+
+LANGUAGE = 1
+AlertKind = Literal[
+    "crm.oauth_token_theft",
+    "crm.bulk_exfiltration",
+    "crm.api_anomaly",
+    "crm.admin_abuse",
+    "crm.guest_scraping",
+    "crm.cross_border_sync",
+    "crm.integration_change",
+    "model.extraction",
+    "model.poisoned",
+    "model.weights_exposed",
+    "model.prompt_injection",
+    "model.training_data_exposed",
+    "ai.supply_chain",
+    "key.exposed",
+    "unknown",
+]
+Version = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$")]
+
+
+class Playbook(Authored):
+    """A reviewed response, step by step."""
+
+    stanch: Literal[1] = Field(description="Version of the language: 1")
+    id: Slug = Field(description="Name of the playbook, unique in the library")
+    version: Version = Field(description="Version of the playbook, MAJOR.MINOR.PATCH")
+    title: Text = Field(description="What it responds to, in a line")
+    labels: Labels = Field(default={}, description="Free labels, such as techniques of a framework")
+    starts_on: list[AlertKind] = Field(default=[], description="Kinds of alerts that it answers")
+    inputs: dict[Name, InputField] = Field(default={}, description="What it must be told")
+    steps: Steps = Field(description="What is done, in order")
+    always: Steps = Field(
+        default=[],
+        description="Runs once however the run ends, except when undone; legal duties belong here",
+    )
+
+    def walk(self) -> Iterator[tuple[Loc, BaseStep]]:
+        """Every step, in the order of the file, each with its place (``("steps", 0, "then", 1)``)."""
+        yield from walk(self.steps, ("steps",))
+        yield from walk(self.always, ("always",))
