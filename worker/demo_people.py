@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from worker.cli.client import ApiClient, ApiError
 
@@ -43,6 +43,8 @@ class Script:
     spare: frozenset[str] = frozenset()
     told: Callable[[str], None] = lambda line: None
     decided: list[dict[str, Any]] = field(default_factory=list)
+    waits_for_people: ClassVar[bool] = False
+    """Whether a human may take their time, so that silence is no failure."""
     _acted: set[str] = field(default_factory=set)
 
     def round(self, incident: str) -> int:

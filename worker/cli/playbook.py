@@ -80,15 +80,15 @@ def show_(name: str, as_json: bool) -> None:
 @json_option
 def validate(files: tuple[Path, ...], as_json: bool) -> None:
     """Check playbook FILES; exit 1 if one cannot be started."""
-    from playbooks.compile import validate as check
-    from playbooks.loader import load
-
-    from activities.catalog import CATALOG
-
-    found: list[Any] = []
     for path in files:
         if not path.is_file():
             fail("not_found", f"There is no file {path}. Nothing was checked.")
+    from activities.catalog import CATALOG
+    from playbooks.compile import validate as check
+    from playbooks.loader import load
+
+    found: list[Any] = []
+    for path in files:
         source, problems = load(path)
         found += problems
         if source is not None:
