@@ -5,12 +5,13 @@ nothing is ever sent. A clock starts as a *candidate* as soon as its regime may 
 correct its start, submit, dismiss or hand it over.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from playbooks.clocks_period import Due, Place, due, in_force, late, place_of
+from playbooks.clocks_said import Said, said
 from playbooks.clocks_time import Moment, TimeError, moment, rfc3339, versions
 from playbooks.contract import Json
 from playbooks.facts import FactError, Facts, full_name, read_facts
@@ -23,58 +24,8 @@ ARITHMETIC = "1"
 CLOSED = frozenset({"submitted", "dismissed", "handed_over", "not_applicable", "waiting"})
 """States that do not keep an incident from being closed."""
 
-_VERBS = {
-    "confirm": "confirm",
-    "confirmed": "confirm",
-    "correct": "correct",
-    "corrected": "correct",
-    "submit": "submit",
-    "submitted": "submit",
-    "dismiss": "dismiss",
-    "dismissed": "dismiss",
-    "handover": "handover",
-    "handed_over": "handover",
-}
 _SOON = timedelta(hours=24)
 _LOUD = timedelta(hours=4)
-
-
-@dataclass(frozen=True)
-class Said:
-    """What people said of one clock, taken together. The last word on ending it counts."""
-
-    confirmed: bool = False
-    start: str | None = None
-    start_reason: str = ""
-    submission: Mapping[str, Json] | None = None
-    ended: str | None = None
-    reason: str = ""
-    person: str = ""
-
-
-def said(decision: Mapping[str, Json] | Iterable[Mapping[str, Json]] | None) -> Said:
-    """Fold a clock's decisions: one, a list of them in order, or the last with its ``history``."""
-    if decision is None:
-        return Said()
-    if isinstance(decision, Mapping):
-        steps = [*(decision.get("history") or ()), decision]
-    else:
-        steps = list(decision)
-    found = Said()
-    for step in steps:
-        verb = _VERBS.get(str(step.get("state") or step.get("verb") or ""))
-        person, reason, at = (str(step.get(key) or "") for key in ("person", "reason", "at"))
-        if verb == "confirm":
-            found = replace(found, confirmed=True, ended=None, person=person)
-        elif verb == "correct" and at:
-            found = replace(found, confirmed=True, start=at, start_reason=reason, ended=None, person=person)
-        elif verb == "submit":
-            filed = {"at": at, "by": person, "reference": str(step.get("reference") or reason)}
-            found = replace(found, submission=filed, ended="submitted", person=person)
-        elif verb in ("dismiss", "handover"):
-            ended = "dismissed" if verb == "dismiss" else "handed_over"
-            found = replace(found, ended=ended, reason=reason, person=person)
-    return found
 
 
 def compute(
@@ -89,8 +40,12 @@ def compute(
         organisation: Standing facts of the organisation, from settings.
 
     Returns:
-        ``clocks`` (see ``docs``: ``id regime stage state …``, plain JSON without floats), ``versions`` of the
-        regimes, tzdata and holidays, and ``problems``: facts that could not be read.
+        ``clocks`` as plain JSON without floats, ``versions`` of the regimes, tzdata and holidays, and
+        ``problems``: facts that could not be read. Of a clock: ``id`` (``REGIME/STAGE``), ``state`` (``waiting
+        candidate running due_soon overdue submitted dismissed handed_over not_applicable``), ``open`` (keeps
+        the incident from being closed), ``candidate``, ``applies`` (``yes no not_known``) with ``because`` and
+        ``undecided``, ``start``, ``due`` (alarms), ``strict_due`` and ``outer_due``, ``age_seconds``, ``late``
+        (``None`` where nobody can tell), ``to_record``, ``reminders`` (``id at to urgency text``), ``text``.
 
     Raises:
         TimeError: ``now`` is no instant.

@@ -91,7 +91,7 @@ def due(regime: Regime, stage: Stage, start: Moment, facts: Facts, place: Place)
     rule = stage.clock
     if rule.n is None:
         text = f"{rule.words}: the law sets no number, so there is no due instant, only an age"
-        return Due(rules=(Rule("no_number", text, f"{regime.law}, {stage.law}"),))
+        return Due(rules=(Rule("no_number", text, f"{regime.law}, {stage.law}", stage.confirmed),))
     number, source, undecided = rule.n, f"{regime.law}, {stage.law}", []
     for shorter in rule.shorter:
         verdict = shorter.when.judge(facts)
@@ -99,19 +99,19 @@ def due(regime: Regime, stage: Stage, start: Moment, facts: Facts, place: Place)
             number, source = shorter.n, f"{regime.law}, {shorter.law}"
         undecided.extend(verdict.undecided)
     if rule.unit == "hour":
-        found = _hours(rule.outer, number, source, start, place)
+        found = _hours(stage, number, source, start, place)
     else:
         found = _days(stage, number, source, start, place)
     strict, outer, rules, open_points = found
     return Due(strict, outer, rules, open_points, tuple(undecided))
 
 
-def _hours(outer_rule: str, number: int, source: str, start: Moment, place: Place):
+def _hours(stage: Stage, number: int, source: str, start: Moment, place: Place):
     strict = plus_hours(start, number)
     rules = [
-        Rule("hours_absolute", f"{number} elapsed hours; weekends and holidays count", source),
+        Rule("hours_absolute", f"{number} elapsed hours; weekends and holidays count", source, stage.confirmed),
     ]
-    if outer_rule == "none":
+    if stage.clock.outer == "none":
         return strict, strict, tuple(rules), ()
     text = "the hour of the event is not counted, so the period ends with a full hour (best case)"
     rules.append(Rule("eu1182_hours", text, f"{R1182}, Art. 3(1), 3(2)(a)"))
@@ -125,7 +125,7 @@ def _days(stage: Stage, number: int, source: str, start: Moment, place: Place):
     words = "calendar month" if unit == "month" else "calendar day"
     strict = end_of_period(start, number, unit, place.zones)
     text = f"{number} {words}{'s' if number > 1 else ''}, to 24:00 local of the last day; the day of the event"
-    rules = [Rule(f"{unit}_end", f"{text} is not counted", source)]
+    rules = [Rule(f"{unit}_end", f"{text} is not counted", source, stage.confirmed)]
     open_points = []
     if place.name is None:
         open_points.append("The time zone is not known: the earliest possible end of the day alarms.")

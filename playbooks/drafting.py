@@ -133,7 +133,6 @@ class _Writer:
     def write(self, regime: Regime, stage: Stage, facts: Facts, clock: Mapping[str, Any]) -> Draft:
         overdue = clock["delay_reasons_due"]
         elements = [_element(rule, facts, overdue) for rule in stage.fields]
-        recipient = facts.get(regime.recipient)
         document = {
             "status": BANNER,
             "incident": self.incident,
@@ -144,7 +143,7 @@ class _Writer:
             "type": stage.type,
             "language": regime.language,
             "to": regime.to,
-            "recipient": recipient.value if recipient.known else None,
+            **_recipients(regime, facts),
             "organisation": facts.get("organisation.name").value,
             "due": clock["due"],
             "outer_due": clock["outer_due"],
@@ -201,6 +200,18 @@ class _Writer:
             open_questions=[Safe(f"{entry['question']} ({entry['who']})") for entry in document["undecided"]],
             exempt=[Safe(f"{entry.text} ({entry.law})") for entry in regime.exemptions],
         )
+
+
+def _recipients(regime: Regime, facts: Facts) -> dict[str, Json]:
+    """Whom it is for: one recipient, or one for each entry where the regime fans out."""
+    named = facts.get(regime.recipient)
+    found: dict[str, Json] = {"recipient": spoken(named.value) if named.known else None, "one_each": []}
+    fan_out = regime.fan_out
+    if fan_out is not None and fan_out.when.judge(facts).answer:
+        entries = facts.get(fan_out.fact)
+        found["recipient"] = f"{fan_out.text} ({fan_out.law})"
+        found["one_each"] = list(entries.value) if entries.known and isinstance(entries.value, list) else []
+    return found
 
 
 def _element(rule: FieldRule, facts: Facts, overdue: bool) -> dict[str, Any]:

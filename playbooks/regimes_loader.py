@@ -244,6 +244,8 @@ def _meaning(regime: Regime) -> Iterator[tuple[tuple, str, str, str]]:
     for key in ("fact", "holidays"):
         yield from _unknown(("place", key), (getattr(regime.place, key),))
     yield from _unknown(("recipient",), (regime.recipient,))
+    if regime.fan_out:
+        yield from _unknown(("fan_out",), (regime.fan_out.fact, *regime.fan_out.when.facts()))
     for name in regime.place.if_unknown:
         try:
             zone(name)

@@ -240,6 +240,15 @@ class Exemption(Authored):
     law: str
 
 
+class FanOut(Authored):
+    """When one recipient becomes several: one for each entry of ``fact``."""
+
+    when: Condition
+    fact: str
+    text: str
+    law: str
+
+
 class Regime(Authored):
     """One law's duty to notify, with its stages."""
 
@@ -255,6 +264,7 @@ class Regime(Authored):
     to: str
     recipient: str
     """Fact that names the recipient."""
+    fan_out: FanOut | None = None
     trigger: str
     applies: Condition
     exemptions: tuple[Exemption, ...] = ()

@@ -80,6 +80,14 @@ def test_what_only_an_alert_claims_switches_nothing_off(fact) -> None:
     assert clocks(fact, organisation=IN_SCOPE)[SA]["state"] == "not_applicable"
 
 
+def test_a_start_that_only_an_alert_claims_stays_provisional() -> None:
+    told = {"awareness": {"value": "2026-11-24T01:00:00Z", "trust": "alert", "by": "", "source": "", "at": ""}}
+    clock = clocks({**PERSONAL, **told}, organisation=IN_SCOPE)[SA]
+    assert clock["due"] == "2026-11-27T01:00:00Z"
+    assert clock["start"]["provisional"]
+    assert clock["candidate"]
+
+
 def test_an_exemption_counts_when_a_person_knows_it_not_before() -> None:
     high = {**PERSONAL, "risk_to_people": "high"}
     assert clocks(high, organisation=IN_SCOPE)[LETTER]["applies"] == "yes"

@@ -201,7 +201,21 @@ def test_an_unknown_stage_is_refused(pair: tuple[str, str], code: str) -> None:
     assert "No draft was written" in caught.value.message
 
 
+def test_without_an_establishment_each_countrys_authority_is_named() -> None:
+    abroad = {**ORGANISATION, "eu_establishment": False}
+    draft = write({**WHOLE, "subject_countries": ["DE", "FR"]}, organisation=abroad)["sa_notification"]
+    assert draft.document["one_each"] == ["DE", "FR"]
+    assert "each country where affected people live" in draft.markdown
+    assert ": DE, FR\n" in draft.markdown
+    assert write(WHOLE, organisation=ORGANISATION)["sa_notification"].document["recipient"] == "BlnBDI"
+
+
 def test_the_result_of_a_step_has_the_shape_of_the_contract() -> None:
     result = write(WHOLE, organisation=ORGANISATION)["sa_notification"].result("drafts/x.md")
     assert set(result) == {"regime", "stage", "due", "path", "missing", "completeness"}
     assert result["path"] == "drafts/x.md"
+
+
+def test_every_kind_of_line_break_starts_a_line_that_is_escaped() -> None:
+    for line_break in ("\n", "\r", "\r\n", "\u2028", "\u2029", "\u0085"):
+        assert escape(f"a{line_break}# b{line_break}- c") == "a\n\\# b\n\\- c"

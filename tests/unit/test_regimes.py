@@ -140,6 +140,13 @@ def test_conditions_know_three_answers(test, answer) -> None:
     assert bool(verdict.undecided) == (answer is None)
 
 
+@pytest.mark.parametrize(("told", "answer"), [({"value": True, "trust": "alert"}, None), (True, False)])
+def test_an_alert_cannot_end_a_duty_through_a_negation(told, answer) -> None:
+    negated = condition(**{"not": {"fact": "unintelligible", "is": True}})
+    assert negated.judge(read_facts({"unintelligible": told})).answer is answer
+    assert negated.judge(read_facts({"unintelligible": {"value": False, "trust": "alert"}})).answer is True
+
+
 def test_what_would_settle_a_condition_is_a_known_fact() -> None:
     for regime in shipped().regimes.values():
         for stage in regime.stages:

@@ -66,6 +66,23 @@ def test_clock_known_to_the_month_and_for_people(stanch) -> None:
     assert "2026-11-03T23:00:00Z to 2026-12-03T23:00:00Z" in text
 
 
+def test_a_day_without_a_zone_spans_every_zone_that_it_may_be(stanch) -> None:
+    _, document, _ = stanch(
+        "clock",
+        "eu_gdpr_art33",
+        "--stage",
+        "sa_notification",
+        "--from",
+        "2026-11-24",
+        "--json",
+        "--notified",
+        "2026-11-26",
+    )
+    assert document["start"] == {"earliest": "2026-11-23T22:00:00Z", "latest": "2026-11-25T01:00:00Z"}
+    assert document["zone"] is None
+    assert document["late"] is None
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "code"),
     [

@@ -58,7 +58,7 @@ def _work_out(
     notified: str | None,
 ) -> dict[str, Any]:
     from playbooks.clocks_period import place_of, work_out
-    from playbooks.clocks_time import moment, zone
+    from playbooks.clocks_time import Moment, moment, zone
     from playbooks.facts import read_facts
     from playbooks.regimes_loader import shipped
 
@@ -74,11 +74,16 @@ def _work_out(
         _pairs(given, regime), organisation={name: value for name, value in organisation.items() if value}
     )
     places = (zone(zone_name),) if zone_name else ()
-    began = moment(start, places)
-    told = moment(notified, places) if notified else None
     place = place_of(regime, facts)
     if place.warnings:
         fail("bad_value", " ".join(place.warnings), exit_code=2)
+
+    def read(when: str) -> Moment:
+        # A day or month without a place spans every place that it may be; an hour without one is a mistake.
+        return moment(when, places or (() if "T" in when.upper() or ":" in when else place.zones))
+
+    began = read(start)
+    told = read(notified) if notified else None
     first = regime.stages[0].clock.start
     documents = []
     for stage in regime.stages if stage_id is None else (regime.stage(stage_id),):
