@@ -118,7 +118,8 @@ class Condition(Authored):
         answer = self._test(found) if found.known else None
         if answer is None or (answer is not duty and found.trust == "alert"):
             return Verdict(None, (), (name,))
-        words = f" ({self.text}{', ' + self.law if self.law else ''})" if self.text else ""
+        needed = "" if answer else "needed: "
+        words = f" ({needed}{self.text}{', ' + self.law if self.law else ''})" if self.text else ""
         return Verdict(answer, (f"{name} is {spoken(found.value)}{words}",))
 
     def _test(self, found: FactValue) -> bool:
