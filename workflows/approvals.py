@@ -4,9 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from playbooks.digest import approval_digest
-
 from playbooks.contract import ActionFacts, Json
+from playbooks.digest import approval_digest
 from playbooks.plan import ActionStep, ApproveStep, Escalate, IfStep, PlannedStep, Terminal, Waiting
 from playbooks.policy import Requirement
 from workflows.attempts import Attempts, Trouble

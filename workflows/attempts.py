@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 
-from playbooks.digest import idempotency_key
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType
 
 from playbooks.contract import ActionCall, ActionFacts, ActionResult, Permit, Preview, Urgency, Verb
+from playbooks.digest import idempotency_key
 from playbooks.plan import PlannedStep
 from workflows.errors import Refusal, StepFailed
 from workflows.gates import parse

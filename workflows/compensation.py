@@ -4,9 +4,8 @@ An undo is an effect like any other: previewed, permitted, journaled, read back.
 so that a later apply is never taken for the earlier one.
 """
 
-from playbooks.digest import approval_digest
-
 from playbooks.contract import Verb
+from playbooks.digest import approval_digest
 from playbooks.plan import Escalate, NoteStep, PlannedStep, Terminal, Waiting
 from workflows.approvals import grant, merged
 from workflows.attempts import Attempts, Trouble

@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from playbooks.digest import envelope_digest, jcs, sha256_hex
-
 from playbooks.contract import ActionFacts, Envelope, Json, Mode, Permit, Preview, Scope
+from playbooks.digest import envelope_digest, jcs, sha256_hex
 from playbooks.policy import Policy, Requirement, requirement
 from workflows.state import Approval, FrozenCall
 

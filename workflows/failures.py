@@ -1,8 +1,7 @@
 """What follows a failure: the step's ``on_failure``, and effects of which nobody knows whether they happened."""
 
-from playbooks.digest import digest_of
-
 from playbooks.contract import ActionFacts, ActionResult, Affected, Json, Permit, Verb
+from playbooks.digest import digest_of
 from playbooks.plan import ActionStep, Escalate, PlannedStep, Terminal, Waiting
 from workflows.attempts import Attempts, Trouble
 from workflows.errors import StepFailed

@@ -7,9 +7,8 @@ refusal has a stable code. One accepted decision may close it.
 from collections.abc import Mapping
 from datetime import datetime
 
-from playbooks.digest import verify_decision
-
 from playbooks.contract import Decision, DecisionReceipt, Json
+from playbooks.digest import verify_decision
 from playbooks.plan import InputFacts
 from workflows.state import Gate, Need, Vote
 

@@ -182,7 +182,7 @@ class Incident:
         result = await self._calls.compute_clocks(
             ClocksInput(
                 incident=self._given.incident,
-                facts=state.facts.values(),
+                facts={name: fact.model_dump(mode="json") for name, fact in state.facts.facts.items()},
                 dated=dict(state.dated),
                 decisions=dict(state.clock_decisions),
                 now=self._clock.stamp(),

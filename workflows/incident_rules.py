@@ -20,8 +20,6 @@ CLOCK_VERBS = {
     "dismiss": "dismissed",
     "handover": "handed_over",
 }
-SETTLED_CLOCKS = frozenset({"submitted", "dismissed", "handed_over", "not_applicable", "waiting"})
-"""``waiting``: a later stage whose start has not come yet."""
 
 
 def take_fact(state: IncidentState, change: FactChange) -> bool:
@@ -70,18 +68,13 @@ def not_closable(state: IncidentState) -> tuple[str, str] | None:
     running = [name for name, run in state.runs.items() if run.status not in ENDED]
     if running:
         return "run_active", f"Still running: {', '.join(running)}. Let it end, or cancel it first."
-    open_clocks = [str(clock["id"]) for clock in state.clocks if not settled(clock)]
+    open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open")]
     if open_clocks:
         return (
             "clock_open",
             f"These clocks are neither submitted, dismissed nor handed over: {', '.join(open_clocks)}.",
         )
     return None
-
-
-def settled(clock: dict[str, Json]) -> bool:
-    """Whether nothing is owed on a clock any more."""
-    return str(clock.get("state")) in SETTLED_CLOCKS
 
 
 @dataclass(frozen=True)
@@ -119,7 +112,7 @@ def reminders(state: IncidentState) -> list[Reminder]:
     waiting = [
         Reminder(str(wanted["at"]), clock, wanted)
         for clock in state.clocks
-        if not settled(clock)
+        if clock.get("open")
         for wanted in clock.get("reminders") or ()
     ]
     return sorted((one for one in waiting if one.id not in given), key=lambda one: parse(one.at))

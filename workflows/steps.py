@@ -24,7 +24,7 @@ from workflows.gates import parse
 from workflows.messages import DraftsInput, FactChange
 from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish, size_of
-from workflows.scope import Place, facts_of
+from workflows.scope import Place
 from workflows.state import Fact, Gate, Need, StepRecord
 from workflows.values import evaluate, not_built_in, render, suppliers
 
@@ -241,11 +241,12 @@ async def draft_step(run: Run, step: PlannedStep, place: Place, record: StepReco
     """Write drafts of notifications into the store. Nothing is ever sent."""
     spec = step.spec
     assert isinstance(spec, DraftStep)
+    held = run.state.facts.facts | run.state.own_facts
     wanted = DraftsInput(
         incident=run.input.incident,
         run=run.input.run,
         step=place.key(step.path),
-        facts=facts_of(run.state),
+        facts={name: fact.model_dump(mode="json") for name, fact in held.items()},
         dated=run.state.dated,
         wanted=() if spec.applicable else tuple((item.regime, item.stage) for item in spec.items),
         now=record.world_now or run.clock.stamp(),

@@ -45,7 +45,9 @@ def test_the_same_again_is_no_news_and_a_person_may_clear() -> None:
 def runs(**of: tuple) -> IncidentState:
     """An incident with runs of (status, phase, started, verified, unknown)."""
     made = {
-        name: IncidentRun(status=status, phase=phase, contain_started=started, contain_verified=verified, unknown=unknown)
+        name: IncidentRun(
+            status=status, phase=phase, contain_started=started, contain_verified=verified, unknown=unknown
+        )
         for name, (status, phase, started, verified, unknown) in of.items()
     }
     return IncidentState(runs=made)
@@ -74,9 +76,9 @@ def test_close_is_refused_while_something_is_owed() -> None:
     state = runs(a=("running", None, 0, 0, 0))
     assert not_closable(state)[0] == "run_active"
     state = runs(a=("done", None, 0, 0, 0))
-    state.clocks = [{"id": "eu_gdpr_art33/notify", "state": "candidate"}]
+    state.clocks = [{"id": "eu_gdpr_art33/notify", "state": "candidate", "open": True}]
     assert not_closable(state)[0] == "clock_open"
-    state.clocks = [{"id": "eu_gdpr_art33/notify", "state": "dismissed"}]
+    state.clocks = [{"id": "eu_gdpr_art33/notify", "state": "dismissed", "open": False}]
     assert not_closable(state) is None
 
 
@@ -85,9 +87,11 @@ def test_reminders_come_soonest_first_and_once() -> None:
         return {"at": at, "text": "t"}
 
     late, soon = "2026-11-24T10:00:00.000000Z", "2026-11-23T10:00:00.000000Z"
-    state = IncidentState(clocks=[{"id": "c", "state": "running", "reminders": [reminder(late), reminder(soon)]}])
+    state = IncidentState(
+        clocks=[{"id": "c", "state": "running", "open": True, "reminders": [reminder(late), reminder(soon)]}]
+    )
     assert [one.at for one in reminders(state)] == [soon, late]
     state.reminded = [reminders(state)[0].id]
     assert [one.at for one in reminders(state)] == [late]
-    state.clocks[0]["state"] = "submitted"
+    state.clocks[0]["open"] = False
     assert reminders(state) == []
