@@ -43,7 +43,7 @@ class ApiClient:
 
     def __init__(self, url: str, token: str = "", *, timeout: float = 30) -> None:
         self.url = url.rstrip("/")
-        headers = {"Accept": "application/json", "User-Agent": "stanch-cli"}
+        headers = {"Accept": "application/json", "User-Agent": "stanch-cli", "X-Stanch-Door": "cli"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
         # No proxy of the environment ever sees an incident: the server is named and spoken to directly.

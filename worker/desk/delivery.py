@@ -43,21 +43,31 @@ def _again(error: Exception) -> bool:
     return False
 
 
-async def deliver(client: Client, workflow_id: str, update: str, body: BaseModel, answer: type[R], update_id: str) -> R:
+async def deliver(
+    client: Client,
+    workflow_id: str,
+    update: str,
+    body: BaseModel,
+    answer: type[R],
+    update_id: str,
+    *,
+    patience: float = PATIENCE,
+    one_try: timedelta = ONE_TRY,
+) -> R:
     """Send an update by workflow id, never by run id, and return the workflow's answer.
 
     The same body and update id are sent again after a refusal that only means that the workflow was
-    continuing as new: 50 ms, doubling, for up to 15 s.
+    continuing as new: 50 ms, doubling, for up to ``patience`` seconds.
 
     Raises:
         DeskRefusal: ``closed``, ``no_worker``, ``engine_unreachable`` or ``bad_value``.
     """
     handle = client.get_workflow_handle(workflow_id)
     loop = asyncio.get_running_loop()
-    until, pause = loop.time() + PATIENCE, FIRST_PAUSE
+    until, pause = loop.time() + patience, FIRST_PAUSE
     while True:
         try:
-            return await handle.execute_update(update, body, id=update_id, result_type=answer, rpc_timeout=ONE_TRY)
+            return await handle.execute_update(update, body, id=update_id, result_type=answer, rpc_timeout=one_try)
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             failure: Exception = error
         if not _again(failure) or loop.time() + pause > until:
