@@ -49,7 +49,7 @@ class LabWorld:
         return bool(last) and last[-1] == "touch"
 
     def change(self, kind: str, name: str, key: str = "") -> bool:
-        """Write an effect; with a key that was seen before nothing happens. Whether something did."""
+        """Write an effect, but none for a key that was seen before; whether something changed."""
         return self.change_many(kind, [name], key) == [name]
 
     def change_many(self, kind: str, names: Sequence[str], key: str = "") -> list[str]:
@@ -122,7 +122,7 @@ class LabRead(Action[Read, WasRead]):
 
 
 class Nothing(Params):
-    pass
+    """No parameters."""
 
 
 class NothingDone(Result):

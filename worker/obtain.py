@@ -25,7 +25,6 @@ GO_PACKAGE = "github.com/temporalio/cli/cmd/temporal"
 GO_TAG = "v1.5.1"
 """The newest that ``go install`` can build: later tags carry a replace directive."""
 DOWNLOAD_SECONDS = 180.0
-PROGRESS_SECONDS = 10.0
 Tell = Callable[[str], None]
 
 
@@ -43,11 +42,13 @@ class Obtain:
         env: Environment of the process (``STANCH_TEMPORAL_BIN PATH XDG_CACHE_HOME`` …).
         tell: Gets a line for each try and for long waits.
         cache: Folder of obtained servers, by default in the user's cache folder.
+        progress_seconds: How often a long wait is told.
     """
 
     env: Mapping[str, str]
     tell: Tell
     cache: Path | None = None
+    progress_seconds: float = 10.0
 
     async def server(self) -> Path:
         """The first server that is accepted.
@@ -191,7 +192,7 @@ class Obtain:
         async def report() -> None:
             self.tell(f"Temporal server: {what} ({long}) ...")
             while True:
-                await asyncio.sleep(PROGRESS_SECONDS)
+                await asyncio.sleep(self.progress_seconds)
                 self.tell(f"Temporal server: still {what}, {time.monotonic() - began:.0f} s so far ...")
 
         task = asyncio.create_task(report())

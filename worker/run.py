@@ -17,12 +17,14 @@ from activities.ports import Store
 from activities.runner import Runner
 from activities.surroundings import Surroundings
 from playbooks.regimes_loader import shipped
-from worker.edge import secrets_of, stop_points
+from worker.edge import key_ring, secrets_of, stop_points
 from worker.settings import Settings
 from worker.systems import ConnectedSystems
 from worker.temporal import ACTIVITY_SLOTS, CACHED_WORKFLOWS, make_worker
 from workflows.incident import Incident
 from workflows.playbook_run import PlaybookRun
+
+__all__ = ["WORKFLOWS", "Workers", "key_ring", "secrets_of", "stop_points"]
 
 log = logging.getLogger("stanch.worker")
 WORKFLOWS: tuple[type, ...] = (Incident, PlaybookRun)
@@ -100,6 +102,7 @@ class Workers:
         try:
             done, _ = await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done - {waiting}:
+                log.critical("a worker ended by itself; this process takes no more work")
                 task.result()
         finally:
             waiting.cancel()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from worker import obtain
 from worker.obtain import GO_TAG, NotObtained, Obtain
 
 
@@ -70,12 +69,11 @@ async def test_it_is_built_with_go_and_kept(tmp_path, real):
     assert any("about 3 minutes" in line for line in told)
 
 
-async def test_long_waits_show_progress(tmp_path, real, monkeypatch):
-    monkeypatch.setattr(obtain, "PROGRESS_SECONDS", 0.05)
+async def test_long_waits_show_progress(tmp_path):
     go = script(tmp_path / "bin/go", "sleep 0.3; echo 'no network' >&2; exit 1")
     told: list[str] = []
     with pytest.raises(NotObtained, match=r"no network.*Install the Temporal CLI"):
-        await NoDownload({"PATH": f"{go.parent}:/bin"}, told.append, tmp_path / "cache").server()
+        await NoDownload({"PATH": f"{go.parent}:/bin"}, told.append, tmp_path / "cache", 0.05).server()
     assert any("still building" in line for line in told)
 
 
