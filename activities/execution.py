@@ -113,7 +113,7 @@ class Execution:
         if self.call.verb is Verb.VERIFY:
             await self.record.entries_only()
             return await self._verify()
-        stored = await self.record.begin()
+        stored = await self.record.begin(effect=self.effect)
         if stored is not None:
             return stored
         if self.effect:

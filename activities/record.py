@@ -23,11 +23,15 @@ class CallRecord:
         """``fence`` orders attempts: a higher one has taken over. ``wait`` bounds waiting for the store."""
         self._store, self._call, self._key, self._fence, self._wait = store, call, key, fence, wait
 
-    async def begin(self) -> ActionResult | None:
+    async def begin(self, *, effect: bool) -> ActionResult | None:
         """Write the entries that travelled with the call; the stored result if the call has ended already.
 
         A result that a person asks to improve (a read repeated, an effect that did not verify) is no end.
         """
+        if not effect and self._fence % 1000 == 1:
+            # Only an attempt before this one of the same activity could have left a result of this read.
+            await self.entries_only()
+            return None
         body = await self._reach(self._begin)
         if body is None:
             return None
@@ -136,8 +140,8 @@ class CallRecord:
             "result": shown,
             "result_ref": ref,
         }
-        key = self._key
-        if not good or store.journal.outcome(call.incident, key) is not None:
+        key, first = self._key, not effect and call.tries <= 1 and self._fence % 1000 == 1
+        if not good or (not first and store.journal.outcome(call.incident, key) is not None):
             key = f"{key}/{call.tries}"
         store.journal.record_outcome(call.incident, key, self._fence, body)
 

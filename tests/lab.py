@@ -201,7 +201,6 @@ class TouchAction(Action[Touch, Touched]):
 
     def preview(self, params: Touch, ctx: ActionContext) -> Proposal:
         already = ctx.client.touched(params.name)
-        guarded = ctx.guarded.protects(params.name)
         preview = Preview(
             summary=f"Touch {params.name}",
             count=0 if already else 1,
@@ -209,7 +208,7 @@ class TouchAction(Action[Touch, Touched]):
             sample=(params.name,),
             reversible=self.facts.reversible,
             irreversible_because=self.facts.irreversible_because,
-            protected=(params.name,) if guarded and not already else (),
+            protected=(params.name,) if ctx.guarded.protects(params.name) and not already else (),
         )
         own = (params.name,) if ctx.guarded.owns(params.name) else ()
         undo = {"name": params.name, "was": already} if self.facts.reversible else None
@@ -364,8 +363,8 @@ class LabEndThings(EndAction, TargetAction[EndThings, ThingsEnded]):
 
     def find(self, params: EndThings, ctx: ActionContext) -> list[Target]:
         last = {effect["id"]: effect["kind"] == "touch" for effect in ctx.client.effects()}
-        rows = ctx.rows(params.targets)
-        return [Target(id=str(row["id"]), already=last.get(str(row["id"]), False)) for row in rows]
+        ids = [str(row["id"]) for row in ctx.rows(params.targets)]
+        return [Target(id=id_, already=last.get(id_, False)) for id_ in ids]
 
 
 @action(

@@ -65,7 +65,7 @@ class Bench:
         return Permit(rule="contain: 1 of crm_owner", envelope=envelope, digest=envelope_digest(envelope), **changes)
 
     async def run(self, call: ActionCall, *, attempt: int = 1, resume: object = None, limit: timedelta | None = None):
-        env = ActivityEnvironment()
+        env = self.env = ActivityEnvironment()
         env.info = dataclasses.replace(
             ActivityEnvironment.default_info(),
             attempt=attempt,
@@ -262,3 +262,30 @@ async def test_it_stops_at_each_point_once(bench, tmp_path, point):
     assert marker_seen == [[] if point in ("before_intent", "after_intent") else ["a"]]
     with pytest.raises(ValueError, match="none of"):
         StopPoints.parse("nowhere", tmp_path)
+
+
+async def test_a_cancelled_run_lets_an_effect_that_is_under_way_end(bench):
+    work = asyncio.create_task(bench.run(bench.call("lab.touch", {"name": "a", "seconds": 0.4})))
+    await asyncio.sleep(0.2)
+    bench.env.cancel()
+    result = await work
+    assert (result.changed, result.verified) == (True, True)
+    assert "action.outcome" in bench.store.journal.kinds(INCIDENT)
+
+
+async def test_a_cancelled_run_ends_a_read_at_once(bench):
+    work = asyncio.create_task(bench.run(bench.call("lab.read", {"seconds": 0.4})))
+    await asyncio.sleep(0.1)
+    bench.env.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    assert bench.store.journal.kinds(INCIDENT) == []
+
+
+async def test_an_effect_that_does_not_verify_may_be_tried_again(bench):
+    first = await bench.run(bench.call("lab.end_things", {"targets": ["bad1"]}))
+    assert first.verified is False
+    bench.world.change("touch", "bad1")
+    again = await bench.run(bench.call("lab.end_things", {"targets": ["bad1"]}, tries=2))
+    assert again.verified
+    assert (await bench.run(bench.call("lab.end_things", {"targets": ["bad1"]}, tries=3))) == again
