@@ -17,7 +17,7 @@ from temporalio.service import RPCError
 
 from activities.catalog import CATALOG
 from worker.embedded import OLDEST
-from worker.run import key_ring, secrets_of
+from worker.edge import key_ring, secrets_of
 from worker.settings import Settings
 from worker.start_parts import library, open_store
 from worker.systems import ConnectedSystems

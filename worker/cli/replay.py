@@ -45,7 +45,8 @@ def _instant(text: str | None) -> datetime | None:
 
 
 async def _replayed(since: datetime | None, folder: Path | None) -> list[dict[str, Any]]:
-    from worker.run import WORKFLOWS, key_ring
+    from worker.edge import key_ring
+    from worker.run import WORKFLOWS
     from worker.settings import Settings
     from worker.temporal import connect, replayer
 

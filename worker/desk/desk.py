@@ -1,7 +1,13 @@
 """The desk: the one place that knows who a person is and what they may do now. Doors are thin views of it."""
 
+import asyncio
+import logging
+from datetime import timedelta
+from typing import Any
+
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from worker.desk.decisions import Actor, Decisions
 from worker.desk.life import Life
@@ -10,8 +16,13 @@ from worker.desk.people import People
 from worker.desk.reconcile import Reconciler
 from worker.desk.refusals import DeskRefusal
 from worker.desk.starts import Installation, Starts
-from worker.desk.views import Views
+from worker.desk.views import Views, hold_document
 from worker.store import Store
+
+log = logging.getLogger(__name__)
+
+SIGN_EVERY = 60.0
+HEALTH = timedelta(seconds=3)
 
 
 class Desk:
@@ -52,3 +63,32 @@ class Desk:
         if person is None:
             raise DeskRefusal("unknown_person", "Nobody is known by this token. Nothing was done.")
         return Actor(name=person.name, roles=tuple(person.roles), door=door)
+
+    async def health(self) -> dict[str, Any]:
+        """What this process depends on; ``ok`` if it can do its work. Doors answer even when it cannot."""
+        store, engine = await asyncio.gather(self._store_answers(), self._engine_answers())
+        return {"ok": store and engine, "store": store, "temporal": engine, "hold": hold_document(self.store)["on"]}
+
+    async def keep_signing(self, *, every: float = SIGN_EVERY) -> None:
+        """Sign the heads of the chains that changed, each minute, until cancelled."""
+        while True:
+            await asyncio.sleep(every)
+            try:
+                await self.store.call(self.store.journal.sign_heads, "minute")
+            except Exception:
+                # The next minute signs what this one could not.
+                log.exception("the heads of the journal could not be signed")
+
+    async def _store_answers(self) -> bool:
+        try:
+            await self.store.call(self.store.hold.get)
+        except Exception:
+            log.exception("the store does not answer")
+            return False
+        return True
+
+    async def _engine_answers(self) -> bool:
+        try:
+            return await self.client.service_client.check_health(timeout=HEALTH)
+        except RPCError:
+            return False

@@ -20,6 +20,7 @@ from temporalio.service import RPCError
 from playbooks.contract import ActionFacts, Json, NewEntry, Notice, RunContext, Urgency
 from playbooks.policy import Policy
 from playbooks.problems import Problem
+from worker.desk.playbooks import listing
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
 from worker.store import Store
@@ -61,6 +62,7 @@ class Starts:
 
     def __init__(self, store: Store, client: Client, installation: Installation) -> None:
         self._store, self._client, self._installation = store, client, installation
+        self._turns: dict[str, asyncio.Lock] = {}
 
     async def by_person(
         self,
@@ -114,6 +116,10 @@ class Starts:
                 "`stanch playbook list` shows them all.",
             )
         return found
+
+    def playbooks(self) -> list[dict[str, Any]]:
+        """Playbooks that can be started here."""
+        return listing(self._installation.library)
 
     def plan_view(self, playbook: str, inputs: Mapping[str, Json], *, ask: bool = False) -> dict[str, Any]:
         """The plan that a start would freeze now, without starting anything.
@@ -171,6 +177,14 @@ class Starts:
 
         ``start`` holds ``playbook`` (or none) and ``inputs``. Repeating it starts nothing twice.
         """
+        # The door and the reconciler may come at the same time; the second finds what the first has saved.
+        async with self._turns.setdefault(incident, asyncio.Lock()):
+            try:
+                return await self._for_alert(incident, start, count)
+            finally:
+                self._turns.pop(incident, None)
+
+    async def _for_alert(self, incident: str, start: Mapping[str, Any], count: int) -> Started:
         saved = self._store.incidents.runs(incident)
         if saved:
             return await self.resume(incident, saved[0], count)

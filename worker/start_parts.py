@@ -1,0 +1,71 @@
+"""The parts of a process: the store with its signer, the playbooks, the desk, further doors."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter
+from temporalio.client import Client
+
+from activities.catalog import CATALOG
+from playbooks.contract import RunContext
+from playbooks.loader import Library
+from playbooks.policy import Policy
+from worker.alerts.door import alerts_router
+from worker.alerts.intake import Intake
+from worker.desk.desk import Desk
+from worker.desk.starts import Installation
+from worker.edge import key_ring, secrets_of
+from worker.settings import Settings
+from worker.store import Store
+from worker.store.keys import SigningKey
+from worker.temporal import connect
+from workflows.messages import Thresholds
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of a home, with the installation's signing key; both are made at first use."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return Store(settings.store_url, settings.home, signer=SigningKey.load(settings.home))
+
+
+def library(settings: Settings) -> Library:
+    """The shipped playbooks, and the user's own folders before them."""
+    folders = settings.playbook_folders
+    return Library.of(*folders, *Library.shipped().folders) if folders else Library.shipped()
+
+
+def installation(settings: Settings, desk_keys: dict[str, str]) -> Installation:
+    """What every start of this installation shares; ``desk_keys`` maps key id to public key (hex)."""
+    thresholds = Thresholds()
+    if settings.continue_after_events is not None:
+        events = settings.continue_after_events
+        thresholds = Thresholds(soft_events=events, hard_events=4 * events)
+    return Installation(
+        library=library(settings),
+        actions=CATALOG.facts(),
+        policy=Policy.model_validate(settings.file.policy),
+        context=RunContext(mode=settings.mode),
+        queue_prefix=settings.queue_prefix,
+        desk_keys=desk_keys,
+        org=settings.file.organisation,
+        thresholds=thresholds,
+    )
+
+
+def make_desk(settings: Settings, client: Client, store: Store) -> Desk:
+    """The desk, with the home's own signing key."""
+    key = SigningKey.load(settings.home)
+    return Desk(store, client, installation(settings, {key.key_id: key.public_hex}), key.private, key.key_id)
+
+
+def alerts_door(settings: Settings) -> APIRouter:
+    """The door of alerts, over the sources and routes of the settings."""
+    file = settings.file
+    return alerts_router(Intake.of(file.alerts, file.routes, secrets_of(settings).get, file.organisation))
+
+
+@contextlib.asynccontextmanager
+async def prepared(settings: Settings, *, address: str | None = None) -> AsyncIterator[tuple[Client, Store]]:
+    """A connected client and an open store, while the block runs."""
+    with contextlib.closing(open_store(settings)) as store:
+        yield await connect(settings, key_ring(settings), address=address), store
