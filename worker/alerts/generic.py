@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.alerts.finding import Finding
 from worker.alerts.model import ENTITY_KINDS, KINDS, SEVERITY_WORDS
-from worker.alerts.values import instant, number, text
+from worker.alerts.values import MAX_TITLE, instant, number, text
 
 FORMAT = "generic"
 MAX_ENTITIES = 100
@@ -28,7 +28,7 @@ def read(event: Mapping[str, Any]) -> Finding:
     """What one alert in the plain shape says."""
     if not recognises(event):
         return Finding.unmatched(FORMAT, "It names no kind of alert that Stanch knows.")
-    title = text(event.get("title"))
+    title = text(event.get("title"), MAX_TITLE)
     finding = Finding(format=FORMAT, kind=event["kind"], title=title, rule=text(event.get("rule")) or title)
     action = text(event.get("action")).lower()
     finding.action = action if action in _ACTIONS else "open"

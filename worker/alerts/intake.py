@@ -126,6 +126,7 @@ class Intake:
 
     Attributes:
         resolve: Secret reference to secret; may raise ``SecretError``.
+        reader: What reads a parsed body.
         org: The installation's organisation, for alerts and sources that name none.
     """
 
@@ -133,6 +134,7 @@ class Intake:
     routes: Routes
     resolve: Callable[[str], str]
     org: str = ""
+    reader: Callable[..., Alert] = readers.read
     caps: StartCaps = field(default_factory=StartCaps)
     _seen: "OrderedDict[tuple[str, str], Receipt]" = field(default_factory=OrderedDict)
     _seen_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -255,11 +257,14 @@ class Intake:
     def _read(self, event: Mapping[str, Any], source: Source, now: datetime) -> Alert:
         org = source.org or self.org
         try:
-            return readers.read(event, source=source.name, received=now, format_=source.format, org=org)
+            return self.reader(event, source=source.name, received=now, format_=source.format, org=org)
         except Exception as error:
-            # An alert must not be lost to a reader's bug: it is kept, and people are told to read it themselves.
+            # An alert must not be lost to a reader's bug: it is kept, and people read it themselves.
             log.exception("a reader failed on an alert of %s", source.name)
-            finding = Finding.unmatched("unknown", f"The reader failed ({type(error).__name__}); read the raw bytes.")
+            finding = Finding(
+                format="unknown", rule="unread", severity=None, title="An alert that Stanch could not read"
+            )
+            finding.remark("reader_failed", f"The reader failed ({type(error).__name__}); read the raw bytes.")
             return to_alert(finding, source=source.name, org=org, received=now)
 
     def _admit(
@@ -286,7 +291,8 @@ class Intake:
                     return Receipt(alert=alert)
                 admission = store.alerts.admit(alert, now)
         except Exception as error:
-            log.exception("an alert of %s could not be kept", source.name)
+            # Only the kind of error: a database's message quotes the row, and with it the alert.
+            log.error("an alert of %s could not be kept: %s", source.name, type(error).__name__)
             raise _store_refusal(error) from None
         return Receipt(
             alert=alert,
@@ -303,7 +309,7 @@ class Intake:
         try:
             raw = _reference(store.alerts.store_raw(source, kept, body))
         except Exception as error:
-            log.exception("an alert of %s could not be kept", source)
+            log.error("an alert of %s could not be kept: %s", source, type(error).__name__)
             return _store_refusal(error)
         return IntakeRefused(
             refused.code,

@@ -10,7 +10,7 @@ import yaml
 
 from worker.alerts.finding import Finding
 from worker.alerts.model import SEVERITY_WORDS
-from worker.alerts.values import dig, instant, text
+from worker.alerts.values import MAX_TITLE, dig, instant, text
 
 MAX_LISTED = 100
 """Of evidences, resources and observables each, how many are read; the rest stays in the raw bytes."""
@@ -34,8 +34,9 @@ def read(event: Mapping[str, Any]) -> Finding:
         return Finding.unmatched(table["format"], "Of OCSF, only Detection Finding (class 2004) is read.")
     if event.get("is_alert") is False:
         return Finding.unmatched(table["format"], "The finding says of itself that it is no alert (is_alert: false).")
-    finding = Finding(format=table["format"], title=text(dig(event, "finding_info.title") or event.get("message")))
-    finding.rule = _rule(event, finding.title)
+    title = text(dig(event, "finding_info.title") or event.get("message"), MAX_TITLE)
+    finding = Finding(format=table["format"], title=title)
+    finding.rule = _rule(event, title)
     finding.action = table["activity"].get(_integer(event.get("activity_id")), "open")
     finding.occurred = _earliest(event, "finding_info.first_seen_time", "finding_info.first_seen_time_dt")
     finding.detected = _earliest(event, "finding_info.created_time", "finding_info.created_time_dt", "time", "time_dt")

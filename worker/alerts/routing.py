@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from playbooks.contract import Json
 from worker.alerts.model import Alert, Remark, Route
-from worker.alerts.values import stamp
+from worker.alerts.values import REPLACEMENT, stamp
 
 MAX_INPUT = 255
+"""Characters; one less than a reader keeps, so that a name that was cut is never taken for a whole one."""
+
 WINDOW_BEFORE = timedelta(hours=24)
 WINDOW_AT_MOST = timedelta(days=90)
 HOUR = timedelta(hours=1)
@@ -99,7 +101,7 @@ def fill(wanted: Mapping[str, Filling], alert: Alert, received: datetime) -> tup
         if entity is None:
             continue
         value = entity.name if filling in _NAMED and entity.name else entity.id
-        if len(value) > MAX_INPUT or not value.isprintable():
+        if len(value) > MAX_INPUT or not value.isprintable() or REPLACEMENT in value:
             message = f"The {filling} that the alert names has characters that no name has; the input is asked for."
             remarks.append(Remark(code="input_unsafe", message=message))
             continue

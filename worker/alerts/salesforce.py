@@ -12,7 +12,7 @@ import yaml
 
 from worker.alerts.finding import Finding
 from worker.alerts.model import SEVERITY_WORDS
-from worker.alerts.values import first, instant, is_salesforce_id, number, text
+from worker.alerts.values import MAX_TITLE, first, instant, is_salesforce_id, number, text
 
 RECORD_KINDS = {"user": "005", "oauth_app": "", "bulk_job": "750"}
 """Entities that are Salesforce records, whose ids must have the form of one."""
@@ -60,7 +60,7 @@ def read(event: Mapping[str, Any], kind: str = "") -> Finding:
     _what_and_who(event, finding, declared.get("entities", table["entities"]))
     _doubt_ids(finding)
     finding.severity = _severity(event, declared["severity"], finding)
-    finding.title = text(declared["title"].format_map(_Words(event, finding)))
+    finding.title = text(declared["title"].format_map(_Words(event, finding)), MAX_TITLE)
     return finding
 
 

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-MAX_TEXT = 200
+MAX_TEXT = 256
+MAX_TITLE = 200
+REPLACEMENT = "\ufffd"
+"""Stands where a character was that no store can keep; a text that holds it is no name of anything."""
+
+_UNKEEPABLE = re.compile("[\x00\ud800-\udfff]")
 _SALESFORCE_ID = re.compile(r"[A-Za-z0-9]{15}(?:[A-Za-z0-9]{3})?")
 _COMPACT = re.compile(r"(\d{14})(?:\.(\d{1,6}))?")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,8 +50,7 @@ def text(value: Any, limit: int = MAX_TEXT) -> str:
             value = int(value)
     if isinstance(value, int) and value.bit_length() > 256:
         return ""
-    plain = str(value).strip()[:limit]
-    return plain.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
+    return _UNKEEPABLE.sub(REPLACEMENT, str(value).strip()[:limit])
 
 
 def first(row: Mapping[str, Any], columns: Iterable[str]) -> str:
