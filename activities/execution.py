@@ -70,6 +70,7 @@ class Execution:
         self.record = CallRecord(around.store, call, self.key, attempt.fence, attempt.store_wait)
         self.intended = False
         self.own_tries = 0
+        self._loop_thread = threading.current_thread()
 
     def _key(self, verb: Verb, epoch: int) -> str:
         call = self.call
@@ -342,7 +343,7 @@ class Execution:
     def _sent(self) -> None:
         self.attempt.was_sent = True
         # An ``async`` body is in the loop's thread; stopping there would stop the heartbeat too.
-        if self.around.stops is not None and threading.current_thread() is not threading.main_thread():
+        if self.around.stops is not None and threading.current_thread() is not self._loop_thread:
             self.around.stops.reach_in_thread("after_send", self.call, self.key)
 
     async def _stop_at(self, point: str) -> None:

@@ -36,6 +36,8 @@ def run_and_leave(main: Coroutine[Any, Any, int]) -> NoReturn:
         code = asyncio.run(main)
     except KeyboardInterrupt:
         code = 130
+    except BrokenPipeError:
+        code = BROKEN_PIPE
     except SystemExit as ended:
         code = ended.code if isinstance(ended.code, int) else 1
     except Exception as error:
