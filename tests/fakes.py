@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from playbooks.contract import EvidenceRef, NewEntry, TargetSet
+from playbooks.contract import EvidenceRef, NewEntry, Notice, TargetSet
 
 
 class StoreAway(Exception):
@@ -20,6 +20,9 @@ class MemoryStore:
         self.journal = MemoryJournal()
         self.evidence = MemoryEvidence()
         self.hold = MemoryHold()
+        self.notices = MemoryNotices()
+        self.incidents = MemoryIncidents()
+        self.drafts = MemoryDrafts()
         self.away = 0
         """How many calls still find the store away."""
 
@@ -39,6 +42,7 @@ class MemoryJournal:
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str], dict[str, Any]] = {}
+        self.signed: list[str] = []
 
     def append(self, incident: str, entries: Sequence[NewEntry]) -> list[int]:
         fresh = [entry for entry in entries if (incident, entry.key) not in self.rows]
@@ -73,7 +77,7 @@ class MemoryJournal:
         return sorted((row["body"] for row in rows), key=lambda body: body["attempt"])
 
     def sign_heads(self, reason: str) -> None:
-        pass
+        self.signed.append(reason)
 
 
 class MemoryEvidence:
@@ -111,6 +115,44 @@ class MemoryHold:
 
     def get(self) -> str | None:
         return self.reason
+
+
+class MemoryNotices:
+    """The outbox."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Notice] = {}
+
+    def put(self, notices: Sequence[Notice]) -> None:
+        for notice in notices:
+            self.kept.setdefault(notice.id, notice)
+
+
+class MemoryIncidents:
+    """Snapshots and inputs of runs."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[str, tuple[int, dict[str, Any]]] = {}
+        self.runs: dict[str, dict[str, Any]] = {}
+
+    def save_snapshot(
+        self, run: str, incident: str, status: dict[str, Any], state: dict[str, Any] | None, version: int
+    ) -> None:
+        if version >= self.snapshots.get(run, (0, {}))[0]:
+            self.snapshots[run] = (version, status)
+
+    def load_run(self, run: str) -> dict[str, Any] | None:
+        return self.runs.get(run)
+
+
+class MemoryDrafts:
+    """Drafts by incident."""
+
+    def __init__(self) -> None:
+        self.kept: list[tuple[str, dict[str, Any], str]] = []
+
+    def save(self, incident: str, draft: dict[str, Any], markdown: str) -> None:
+        self.kept.append((incident, draft, markdown))
 
 
 class FixedSystems:
