@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
 from standardwebhooks.webhooks import Webhook
 
 from worker.alerts.intake import Intake, IntakeRefused
+from worker.settings import SettingsError
 
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "alerts" / "panther_apache2"
 NOW = datetime(2024, 2, 1, 15, 0, tzinfo=UTC)
@@ -337,7 +337,7 @@ def test_malformed_settings_are_refused_at_once():
         ({}, [{"rule": "r", "kinds": ["*"], "playbook": "p", "input": {}}]),
         ({}, [{"rule": "r", "kinds": ["*"], "playbook": "p", "inputs": {"a": "title"}}]),
     ):
-        with pytest.raises(ValidationError):
+        with pytest.raises(SettingsError, match=r"^(alerts\.x|routes): \S+: .+\.$"):
             Intake.of(sources, routes, resolve)
 
 

@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from pydantic import ValidationError
+
 from playbooks.contract import Json
 from worker.alerts import readers, routing, signatures
 from worker.alerts.finding import Finding, to_alert
 from worker.alerts.model import Alert
 from worker.alerts.routing import Routes, StartCaps
-from worker.alerts.sources import Source, Sources
+from worker.alerts.sources import Source, Sources, malformed
 from worker.alerts.values import dig, text
 
 log = logging.getLogger(__name__)
@@ -150,9 +152,13 @@ class Intake:
         """From the settings' ``alerts`` and ``routes`` and the resolver of their secrets.
 
         Raises:
-            pydantic.ValidationError: a source or a rule is malformed.
+            SettingsError: a source or a rule is malformed.
         """
-        return cls(sources=Sources.of(sources), routes=Routes.of(routes), resolve=resolve, org=org)
+        try:
+            rules = Routes.of(routes)
+        except ValidationError as error:
+            raise malformed("routes", error) from None
+        return cls(sources=Sources.of(sources), routes=rules, resolve=resolve, org=org)
 
     def receive(
         self,

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from worker.alerts.readers import READERS
 from worker.alerts.signatures import SCHEMES
+from worker.settings import SettingsError
 
 MAX_BODY = 1024 * 1024
 
@@ -62,7 +63,7 @@ class Sources:
         ``secret`` is one reference, or two with a space between while a secret is being changed.
 
         Raises:
-            pydantic.ValidationError: a source is malformed.
+            SettingsError: a source is malformed.
         """
         return cls({name: _source(name, fields) for name, fields in given.items()})
 
@@ -83,4 +84,14 @@ def _source(name: str, fields: Any) -> Source:
     secret = given.pop("secret", None)
     if secret and not given.get("secrets"):
         given["secrets"] = tuple(str(secret).split())
-    return Source.model_validate({**given, "name": name})
+    try:
+        return Source.model_validate({**given, "name": name})
+    except ValidationError as error:
+        raise malformed(f"alerts.{name}", error) from None
+
+
+def malformed(place: str, error: ValidationError) -> SettingsError:
+    """What is wrong with a part of the settings; the value itself is left out, it may be a secret."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"])
+    return SettingsError(f"{place}: {field}: {first['msg']}.")

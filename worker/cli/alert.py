@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def send(file: Path, source: str, bearer: str | None, as_person: str | None, as_
 def _bodies(file: Path) -> tuple[list[bytes], bool]:
     """The alerts of a file, as bytes; and whether the file holds a list of them."""
     if str(file) == "-":
-        content = click.get_binary_stream("stdin").read(MAX_FILE + 1)
+        content = sys.stdin.buffer.read(MAX_FILE + 1)
     else:
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE + 1)
