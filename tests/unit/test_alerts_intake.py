@@ -127,6 +127,15 @@ def test_an_alert_opens_an_incident_and_says_what_to_start():
     assert document["ok"] and document["route"] == receipt.start and document["dedupe_key"] == alert.dedupe_key
 
 
+def test_a_missing_secret_is_logged_once_and_unnamed(caplog):
+    taker = intake()
+    for _ in range(5):
+        taker.receive(Shelf(), "siem", BEARER, body(REVOKED), NOW)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a secret of alert source siem cannot be read: KeyError"
+    ]
+
+
 def test_a_second_one_joins_and_starts_nothing():
     shelf, taker = Shelf(), intake()
     taker.receive(shelf, "siem", BEARER, body(REVOKED), NOW)

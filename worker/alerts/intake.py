@@ -140,6 +140,8 @@ class Intake:
     caps: StartCaps = field(default_factory=StartCaps)
     _seen: "OrderedDict[tuple[str, str], Receipt]" = field(default_factory=OrderedDict)
     _seen_lock: threading.Lock = field(default_factory=threading.Lock)
+    _told: set[str] = field(default_factory=set)
+    """Secrets whose absence stands in the log already: strangers must not fill it."""
 
     @classmethod
     def of(
@@ -238,7 +240,9 @@ class Intake:
             except Exception as error:
                 # The previous secret of a rotation may be gone already; the others still count.
                 missing = True
-                log.error("a secret of alert source %s cannot be read: %s", source.name, type(error).__name__)
+                if reference not in self._told:
+                    self._told.add(reference)
+                    log.error("a secret of alert source %s cannot be read: %s", source.name, type(error).__name__)
         try:
             return signatures.verify(source.scheme, secrets, headers, body, now, source.tolerance)
         except signatures.Unverified as refused:
