@@ -108,6 +108,7 @@ class Execution:
 
     async def _work(self) -> ActionResult | Preview:
         gate.check_mode(self.call, self.around.mode)
+        gate.check_version(self.call, self.spec.facts)
         if self.call.verb is Verb.PREVIEW:
             await self.record.entries_only()
             return await self._preview()
@@ -145,14 +146,12 @@ class Execution:
 
     async def _read(self) -> ActionResult:
         ctx = await self._context(())
-        gate.check_version(self.call, self.spec.facts)
         applied = await self._run(self.body.apply, self._params(), ctx, Proposal(Preview(summary="")))
         await self._stop_at("after_send")
         return await self._close(ctx, applied, None)
 
     async def _effect(self) -> ActionResult:
         call, facts = self.call, self.spec.facts
-        gate.check_version(call, facts)
         permit = gate.check_permit(call, world_time(call.context, datetime.now(UTC)))
         prior, made = await self.record.open_intents()
         self.own_tries = made + 1

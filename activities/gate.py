@@ -8,7 +8,7 @@ from datetime import datetime
 
 from activities.action import Proposal
 from activities.context import parse_instant
-from activities.errors import Expired, NoPermit, PlanChanged, Protected, WrongMode
+from activities.errors import Expired, NoPermit, PlanChanged, Protected, Rejected, WrongMode
 from playbooks.contract import ActionCall, ActionFacts, Json, Mode, Permit, Scope
 from playbooks.digest import envelope_digest, jcs, sha256_hex
 
@@ -32,10 +32,15 @@ def check_version(call: ActionCall, facts: ActionFacts) -> None:
     """Refuse a call that was planned for another version of the action.
 
     Raises:
-        PlanChanged: the versions differ.
+        PlanChanged: an effect's version differs, so that what was approved is not what would happen.
+        Rejected: a reading's version differs.
     """
-    if call.version != facts.version:
-        raise _changed([f"{facts.name}: planned for version {call.version}, this worker has {facts.version}."])
+    if call.version == facts.version:
+        return
+    text = f"{facts.name} was planned for version {call.version}, this worker has {facts.version}."
+    if facts.risk.is_effect:
+        raise _changed([text])
+    raise Rejected(f"{text} Nothing was read. Start a worker of the version that the run was planned with.")
 
 
 def check_permit(call: ActionCall, now: datetime) -> Permit:

@@ -1,6 +1,6 @@
 """The embedded Temporal dev server: tuned, private to one home, gone with its parent.
 
-The flags are measured (docs/operations.md): without them one run makes at most about ten steps a second.
+The flags are measured: without them one run makes at most about ten steps a second, whatever the machine.
 """
 
 import asyncio

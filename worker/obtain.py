@@ -24,7 +24,9 @@ from worker.embedded import EmbeddedError, EmbeddedServer
 GO_PACKAGE = "github.com/temporalio/cli/cmd/temporal"
 GO_TAG = "v1.5.1"
 """The newest that ``go install`` can build: later tags carry a replace directive."""
+DOWNLOAD_HOST = "temporal.download"
 DOWNLOAD_SECONDS = 180.0
+REACH_SECONDS = 5.0
 Tell = Callable[[str], None]
 
 
@@ -131,6 +133,9 @@ class Obtain:
 
     async def _download(self, reasons: list[str]) -> Path | None:
         folder = self._downloaded.parent
+        if not await self._reachable():
+            self._miss(reasons, f"download: {DOWNLOAD_HOST} is not reachable from here")
+            return None
         try:
             folder.mkdir(parents=True, exist_ok=True)
             async with self._progress("downloading the Temporal server", "a minute on a common line"):
@@ -153,6 +158,19 @@ class Obtain:
         except (RuntimeError, OSError, ValueError) as error:
             self._miss(reasons, f"download: {_short(str(error))}")
         return None
+
+    async def _reachable(self) -> bool:
+        """Whether the download can be tried at all; a silent firewall would hold it up for minutes."""
+        if any(name.lower() in ("https_proxy", "all_proxy") for name in self.env):
+            return True
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(DOWNLOAD_HOST, 443), REACH_SECONDS)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return True
 
     async def _build(self, reasons: list[str]) -> Path | None:
         go = shutil.which("go", path=self.env.get("PATH", os.defpath))

@@ -6,10 +6,10 @@ import pytest
 
 from activities import gate
 from activities.action import Proposal
-from activities.errors import Expired, NoPermit, PlanChanged, Protected, WrongMode
+from activities.errors import Expired, NoPermit, PlanChanged, Protected, Rejected, WrongMode
 from playbooks.contract import ActionCall, Envelope, Mode, Permit, Preview, RunContext, Scope, TargetSet
 from playbooks.digest import envelope_digest
-from tests.lab import LabEndMatching, LabEndThings
+from tests.lab import LabEndMatching, LabEndThings, LabRead
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SET = TargetSet(ref="sha256:" + "a" * 64, sha256="a" * 64, count=3).model_dump(mode="json")
@@ -127,3 +127,5 @@ def test_a_worker_serves_its_own_mode_only(mode, worker):
 def test_another_version_of_the_action_is_a_changed_plan():
     with pytest.raises(PlanChanged, match="planned for version 2"):
         gate.check_version(call(None, version=2), LabEndThings.facts)
+    with pytest.raises(Rejected, match="planned for version 2"):
+        gate.check_version(call(None, version=2), LabRead.facts)
