@@ -31,6 +31,7 @@ RESERVED = frozenset(
 WORDS = frozenset(("and", "or", "not", "in", "is", "if", "else", "true", "false", "none", "True", "False", "None"))
 """Words of the expression grammar, which cannot be names."""
 OUTPUT_RESERVED = frozenset(("meta", "items", "outputs"))
+ENDS = ("deny", "stop", "continue", "unanswered")
 SCALARS = ("string", "integer", "number", "boolean", "datetime", "duration", "choice")
 READ_ONLY_FACTS = frozenset(("id", "kind", "opened_at", "first_seen", "org"))
 
@@ -251,6 +252,8 @@ class Link(Authored):
     @classmethod
     def _word(cls, value: Any) -> Any:
         if isinstance(value, str):
+            if value not in ENDS:
+                raise wrong("bad_value", f"{value[:40]!r} is no end of a wait.", _LINK_HINT)
             return {"outcome": value}
         if isinstance(value, dict):
             if "outcome" in value or ("escalate" in value) == ("default" in value):
