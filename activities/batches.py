@@ -84,7 +84,8 @@ class TargetAction(Action[P, R]):
 
         ``params`` is ``None`` for an undo.
         """
-        return self.result_type(count=items.done + items.already)
+        model: Any = self.result_type
+        return model(count=items.done + items.already)
 
     def preview(self, params: P, ctx: ActionContext) -> Proposal:
         """Targets that would change, split from those already so, left out, protected or Stanch's own."""

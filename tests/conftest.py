@@ -13,7 +13,6 @@ from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 
 from activities.catalog import Catalog
-from playbooks.contract import Mode
 from tests.lab import LAB_ACTIONS, LabWorld, connect_lab
 from worker.codec import KeyRing
 from worker.embedded import EmbeddedServer
@@ -70,7 +69,7 @@ class WorkerEnv:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def worker_env(temporal_server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[WorkerEnv]:
-    """A fresh installation in exercise mode, on a namespace of its own."""
+    """A fresh live installation, on a namespace of its own; its plans need no ``RunContext`` of their own."""
     from worker.store import Store
 
     namespace = f"t{uuid.uuid4().hex[:12]}"
@@ -79,7 +78,6 @@ async def worker_env(temporal_server: EmbeddedServer, tmp_path: Path) -> AsyncIt
         RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=24 * 3600))
     )
     settings = Settings.load({"STANCH_HOME": str(tmp_path / "home")}, tmp_path)
-    settings = settings.for_home(settings.home, mode=Mode.LIVE)
     settings.home.mkdir(parents=True)
     ring = KeyRing.fresh()
     client = await connect(settings, ring, address=temporal_server.address, namespace=namespace)
