@@ -25,7 +25,7 @@ from workflows.messages import Thresholds
 def open_store(settings: Settings) -> Store:
     """The store of a home, with the installation's signing key; both are made at first use."""
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Store(settings.store_url, settings.home, signer=SigningKey.load(settings.home))
+    return Store(settings.store_url, settings.home, signer=SigningKey.load(settings.home), mode=settings.mode.value)
 
 
 def library(settings: Settings) -> Library:

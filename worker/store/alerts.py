@@ -1,0 +1,164 @@
+"""Alerts in the store: kept as they came, counted exactly, joined to one incident in one transaction."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from playbooks.contract import NewEntry
+from worker.alerts.model import Alert
+from worker.store.database import Database, dumps, stamp
+from worker.store.evidence import Evidence
+from worker.store.incidents import Incidents
+from worker.store.journal import Journal
+from worker.store.schema import alert_keys, correlations, incidents, raw_alerts, starts
+
+CORRELATED_FOR = timedelta(hours=24)
+CLOSED = ("closed", "false_alarm")
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Where an alert belongs. ``count`` is the incident's alerts with this one."""
+
+    incident: str
+    created: bool
+    joined: bool
+    count: int
+
+
+class Alerts:
+    """Admits alerts."""
+
+    def __init__(self, database: Database, evidence: Evidence, opened: Incidents, journal: Journal) -> None:
+        self._database, self._evidence, self._incidents, self._journal = database, evidence, opened, journal
+
+    def store_raw(self, source: str, headers: Mapping[str, str], body: bytes) -> str:
+        """Keep a delivery's bytes and its harmless headers; the bytes' reference."""
+        ref = self._evidence.put(
+            "", body, name="alert", media_type="application/octet-stream", source=source, actor=source
+        )
+        row = {"sha256": ref.sha256, "source": source, "headers": dumps(dict(headers)), "at": stamp()}
+        with self._database.transaction() as connection:
+            connection.execute(insert(raw_alerts), row)
+        return ref.ref
+
+    def admit(self, alert: Alert, now: datetime) -> Admission:
+        """Join the incident of the same happening, else a correlated open one, else open a new one."""
+        with self._database.transaction() as connection:
+            key = select(alert_keys.c.incident).where(alert_keys.c.dedupe_key == alert.dedupe_key)
+            incident = self._open_of(connection, connection.execute(key).scalar())
+            again = incident is not None
+            incident = incident or self._correlated(connection, alert, now)
+            created = incident is None
+            if incident is None:
+                incident = self._opened(connection, alert)
+            self._count(connection, alert, incident)
+            self._correlate(connection, alert, incident, now)
+            if not again:
+                self._attached(alert, incident, created)
+            counted = select(incidents.c.alerts).where(incidents.c.id == incident)
+            count = connection.execute(counted).scalar_one()
+        return Admission(incident, created, not created, count)
+
+    @staticmethod
+    def _open_of(connection: Connection, incident: str | None) -> str | None:
+        if incident is None:
+            return None
+        status = connection.execute(select(incidents.c.status).where(incidents.c.id == incident)).scalar()
+        return None if status in CLOSED else incident
+
+    def _correlated(self, connection: Connection, alert: Alert, now: datetime) -> str | None:
+        if not alert.correlation:
+            return None
+        since = (now.astimezone(UTC) - CORRELATED_FOR).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        wanted = select(correlations.c.incident).where(
+            correlations.c.key.in_(alert.correlation), correlations.c.at >= since
+        )
+        for incident in connection.execute(wanted.order_by(correlations.c.at.desc())).scalars():
+            if self._open_of(connection, incident) is not None:
+                return incident
+        return None
+
+    def _opened(self, connection: Connection, alert: Alert) -> str:
+        incident = self._incidents.open(
+            title=alert.title, kind=alert.kind, severity=alert.severity, facts=alert.facts(), opened_by=alert.source
+        )
+        connection.execute(
+            insert(starts), {"incident": incident, "start": dumps(alert.start or {}), "confirmed": False}
+        )
+        return incident
+
+    @staticmethod
+    def _count(connection: Connection, alert: Alert, incident: str) -> None:
+        held = select(alert_keys.c.count).where(alert_keys.c.dedupe_key == alert.dedupe_key)
+        count = connection.execute(held).scalar()
+        if count is None:
+            connection.execute(insert(alert_keys), {"dedupe_key": alert.dedupe_key, "incident": incident, "count": 1})
+        else:
+            mine = update(alert_keys).where(alert_keys.c.dedupe_key == alert.dedupe_key)
+            connection.execute(mine.values(count=count + 1, incident=incident))
+        row = connection.execute(select(incidents.c.alert_first).where(incidents.c.id == incident)).first()
+        changes = {"alerts": incidents.c.alerts + 1, "alert_last": alert.received_at}
+        if row is not None and row.alert_first is None:
+            changes["alert_first"] = alert.received_at
+        connection.execute(update(incidents).where(incidents.c.id == incident).values(**changes))
+
+    @staticmethod
+    def _correlate(connection: Connection, alert: Alert, incident: str, now: datetime) -> None:
+        at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        for key in alert.correlation:
+            known = connection.execute(select(correlations.c.key).where(correlations.c.key == key)).first()
+            if known is None:
+                connection.execute(insert(correlations), {"key": key, "incident": incident, "at": at})
+            else:
+                mine = update(correlations).where(correlations.c.key == key)
+                connection.execute(mine.values(incident=incident, at=at))
+
+    def _attached(self, alert: Alert, incident: str, created: bool) -> None:
+        """Journal the first alert of each happening; its bytes become the incident's evidence."""
+        if alert.raw is not None:
+            self._evidence.put(
+                incident,
+                self._evidence.read(alert.raw),
+                name="alert",
+                media_type="application/octet-stream",
+                source=alert.source,
+                actor=alert.source,
+            )
+        body = {
+            "dedupe_key": alert.dedupe_key,
+            "format": alert.format,
+            "kind": alert.kind,
+            "severity": alert.severity,
+            "verified": alert.verified,
+            "created": created,
+            "raw": alert.raw,
+            "playbook": alert.route.playbook if alert.route else None,
+        }
+        entry = NewEntry(
+            key=f"alert/{alert.dedupe_key}",
+            kind="alert.admitted",
+            at=stamp(),
+            actor=alert.source,
+            door="alerts",
+            body=body,
+        )
+        self._journal.append(incident, [entry])
+
+    def pending_starts(self) -> list[dict[str, Any]]:
+        """Incidents of alerts whose workflows are not yet known to run: ``incident playbook inputs rule count``."""
+        wanted = select(starts.c.incident, starts.c.start, incidents.c.alerts).join(
+            incidents, incidents.c.id == starts.c.incident
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(wanted.where(starts.c.confirmed.is_(False))).all()
+        return [{"incident": row.incident, **json.loads(row.start), "count": row.alerts} for row in rows]
+
+    def confirm_started(self, incident: str) -> None:
+        """Its workflows are there."""
+        with self._database.transaction() as connection:
+            connection.execute(update(starts).where(starts.c.incident == incident).values(confirmed=True))

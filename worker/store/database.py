@@ -1,0 +1,127 @@
+"""The database: connections, transactions, migrations. What is SQLite's own stands here and nowhere else."""
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.exc import OperationalError
+
+HEAD = "0001"
+QUICK_MS = 50
+PATIENT_MS = 15_000
+
+
+def stamp() -> str:
+    """The instant now, RFC 3339 UTC with six decimals."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def dumps(value: Any) -> str:
+    """JSON text as the tables hold it."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class Database:
+    """One database; safe for threads and for several processes."""
+
+    def __init__(self, url: str) -> None:
+        """Connect, and bring the schema up to date."""
+        self._engine = _engine(url)
+        self._local = threading.local()
+        self._migrate()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A write transaction; within one of the same thread, that one."""
+        held = getattr(self._local, "connection", None)
+        if held is not None:
+            yield held
+            return
+        with self._engine.connect() as connection:
+            self._be_patient(connection)
+            with connection.begin():
+                self._local.connection = connection
+                try:
+                    yield connection
+                finally:
+                    self._local.connection = None
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection for reading; within a transaction of the same thread, that one."""
+        held = getattr(self._local, "connection", None)
+        if held is not None:
+            yield held
+            return
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            yield connection
+
+    @contextlib.contextmanager
+    def in_a_hurry(self) -> Iterator[None]:
+        """Within the block this thread waits for a lock but briefly."""
+        self._local.hurry = True
+        try:
+            yield
+        finally:
+            self._local.hurry = False
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._engine.dispose()
+
+    def _be_patient(self, connection: Connection) -> None:
+        if self._engine.dialect.name == "sqlite":
+            wait = QUICK_MS if getattr(self._local, "hurry", False) else PATIENT_MS
+            raw = connection.connection.dbapi_connection
+            assert raw is not None
+            raw.execute(f"PRAGMA busy_timeout={wait}")
+
+    def _migrate(self) -> None:
+        with self.reading() as connection:
+            if "alembic_version" in inspect(connection).get_table_names():
+                found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+                if found == HEAD:
+                    return
+        # Here, because a store that is up to date need not pay for the import.
+        from alembic import command
+        from alembic.config import Config
+
+        with self.transaction() as connection:
+            config = Config()
+            config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+            config.set_main_option("path_separator", "os")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether a database refused only because somebody else holds its lock."""
+    return isinstance(error, OperationalError) and "locked" in str(error.orig)
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url)
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", _prepare)
+        event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+    # The driver's own transactions are off: it would begin them too late, and never immediately.
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout={PATIENT_MS}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _begin(connection: Connection) -> None:
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

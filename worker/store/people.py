@@ -1,0 +1,86 @@
+"""People: roles, identities at the doors, tokens as hashes."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Row, delete, insert, select, update
+
+from worker.store.database import Database, dumps, stamp
+from worker.store.schema import people, tokens
+
+PREFIX = "stanch_"
+Identity = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody. An identity is ``(door, workspace, external id)``."""
+
+    name: str
+    roles: tuple[str, ...] = ()
+    identities: tuple[Identity, ...] = ()
+
+
+class People:
+    """Who is known."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, name: str, roles: Sequence[str], identities: Sequence[Identity] = ()) -> None:
+        """Add somebody, or give somebody known these roles and identities instead."""
+        row = {"roles": dumps(list(roles)), "identities": dumps([list(identity) for identity in identities])}
+        with self._database.transaction() as connection:
+            if connection.execute(select(people.c.name).where(people.c.name == name)).first() is None:
+                connection.execute(insert(people), {"name": name, **row})
+            else:
+                connection.execute(update(people).where(people.c.name == name).values(**row))
+
+    def get(self, name: str) -> Person | None:
+        """Somebody by name."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(people).where(people.c.name == name)).first()
+        return _person(row) if row else None
+
+    def list(self) -> list[Person]:
+        """Everybody."""
+        with self._database.reading() as connection:
+            return [_person(row) for row in connection.execute(select(people).order_by(people.c.name))]
+
+    def issue_token(self, name: str) -> str:
+        """A new token for somebody, to be shown once.
+
+        Raises:
+            LookupError: nobody has that name.
+        """
+        token = PREFIX + secrets.token_urlsafe(32)
+        with self._database.transaction() as connection:
+            if connection.execute(select(people.c.name).where(people.c.name == name)).first() is None:
+                raise LookupError(f"nobody is known as {name}")
+            connection.execute(insert(tokens), {"hash": _hash(token), "person": name, "at": stamp()})
+        return token
+
+    def by_token(self, token: str) -> Person | None:
+        """Whose token it is."""
+        owner = select(people).join(tokens, tokens.c.person == people.c.name).where(tokens.c.hash == _hash(token))
+        with self._database.reading() as connection:
+            row = connection.execute(owner).first()
+        return _person(row) if row else None
+
+    def revoke(self, name: str) -> int:
+        """Make every token of somebody worthless; how many there were."""
+        with self._database.transaction() as connection:
+            return connection.execute(delete(tokens).where(tokens.c.person == name)).rowcount
+
+
+def _hash(token: str) -> bytes:
+    # A token has 256 random bits: a plain hash cannot be guessed back.
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _person(row: Row) -> Person:
+    identities = tuple((one[0], one[1], one[2]) for one in json.loads(row.identities))
+    return Person(row.name, tuple(json.loads(row.roles)), identities)
