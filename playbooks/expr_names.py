@@ -66,6 +66,16 @@ def established(source: str, truth: bool = True) -> frozenset[Chain]:
 
 
 @lru_cache(maxsize=2048)
+def demands(source: str) -> frozenset[Chain]:
+    """Chains without whose truth this condition cannot hold; what cannot be known is left out.
+
+    Raises:
+        ExprError: The expression leaves the grammar.
+    """
+    return _demands(parse(source))
+
+
+@lru_cache(maxsize=2048)
 def calls(source: str) -> frozenset[str]:
     """Functions that an expression calls.
 
@@ -167,6 +177,24 @@ def _established(node: nodes.Node, truth: bool) -> frozenset[Chain]:
     if isinstance(node, nodes.Compare) and len(node.ops) == 1:
         return _compared(node, truth)
     return _NONE
+
+
+def _demands(node: nodes.Node) -> frozenset[Chain]:
+    if isinstance(node, nodes.And):
+        return _demands(node.left) | _demands(node.right)
+    if isinstance(node, nodes.Or):
+        return _demands(node.left) & _demands(node.right)
+    if isinstance(node, nodes.Compare) and len(node.ops) == 1 and node.ops[0].op == "eq":
+        return _demands(node.expr) if _is_true(node.ops[0].expr) else _NONE
+    fallback = _fallback(node)
+    if fallback is not None:
+        return _NONE if fallback[1] else frozenset((fallback[0],))
+    chain = _whole(node)
+    return frozenset((chain,)) if chain else _NONE
+
+
+def _is_true(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.Const) and node.value is True
 
 
 def _whole(node: nodes.Node) -> Chain | None:

@@ -8,6 +8,7 @@ any other string with braces renders to text. ``expr`` fields (``when``, ``until
 expression without braces.
 """
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -25,6 +26,30 @@ class PlaybookRef(Frozen):
     version: str
     title: str
     digest: str
+
+
+def fits(kind: str, value: Json, options: tuple[str, ...] = ()) -> bool:
+    """Whether a JSON value is of a declared type of an input or form field."""
+    if kind.startswith("list["):
+        return isinstance(value, list) and all(fits(kind[5:-1], item, options) for item in value)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind == "integer":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "number":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "choice":
+        return value in options
+    if kind == "datetime":
+        return isinstance(value, str) and _is_instant(value)
+    return isinstance(value, str)
+
+
+def _is_instant(value: str) -> bool:
+    try:
+        return datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        return False
 
 
 class InputFacts(Frozen):

@@ -42,12 +42,20 @@ class Requirement(Frozen):
 
 
 def requirement(
-    policy: Policy, action: ActionFacts, *, severity: int | None, affected: int = 0, protected: int = 0
+    policy: Policy,
+    action: ActionFacts,
+    *,
+    severity: int | None,
+    affected: int = 0,
+    protected: int = 0,
+    targets_read: bool = False,
 ) -> Requirement:
     """Return how many approvals of whom an effect needs.
 
     ``severity`` is 0 to 5, ``None`` where it is not known (then nothing is free by severity). Counts are of
-    targets. Free actions lose their freedom when they touch protected targets or more than ``large_over``.
+    targets. ``targets_read``: the targets are, as they are, what a read of the system found; only then does a
+    pre-authorisation count. Free actions lose their freedom when they touch protected targets or more than
+    ``large_over``.
     """
     if not action.risk.is_effect:
         return Requirement(count=0, rule=f"{action.risk}: free")
@@ -64,11 +72,9 @@ def requirement(
     base, reason = rule.count, f"{action.risk}: {rule.count} of {action.owner}"
     if action.risk is Risk.CONTAIN:
         from_severity = rule.free_reversible_from
-        if action.preauthorised is not None and action.preauthorised in policy.preauthorised:
+        if targets_read and action.preauthorised is not None and action.preauthorised in policy.preauthorised:
             base, reason = 0, f"{action.risk}: pre-authorised ({action.preauthorised})"
         elif action.reversible and from_severity is not None and (severity or 0) >= from_severity:
             base, reason = 0, f"{action.risk}: reversible at severity {severity}, free"
     count = base + extra
-    return Requirement(
-        count=count, roles=(action.owner,) if count else (), rule="; ".join([reason, *why])
-    )
+    return Requirement(count=count, roles=(action.owner,) if count else (), rule="; ".join([reason, *why]))

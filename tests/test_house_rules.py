@@ -112,7 +112,9 @@ def test_every_module_and_public_thing_says_what_it_is(path: Path) -> None:
 
 def _is_spec(node: ast.AST) -> bool:
     """A plan's step shapes are explained by the reference of the language."""
-    return isinstance(node, ast.ClassDef) and any(isinstance(base, ast.Name) and base.id == "Frozen" for base in node.bases)
+    return isinstance(node, ast.ClassDef) and any(
+        isinstance(base, ast.Name) and base.id == "Frozen" for base in node.bases
+    )
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if path.name == "__init__.py"], ids=relative)

@@ -161,6 +161,9 @@ def _instances(run: Run, above: tuple[Above, ...], covered: PlannedStep, place: 
 
 
 def _deeper(run: Run, step: PlannedStep, place: Place) -> list[Place]:
+    given = run.state.frames[place.frame_key].inputs
+    if any(given.get(name) is None for name in step.needs_inputs):
+        return []
     if step.when is not None and not evaluate(run, step.when, place, None, path=step.path):
         return []
     if step.for_each is None:

@@ -82,7 +82,17 @@ def demanded(policy: Policy, facts: ActionFacts, severity: Json, calls: list[Fro
     """What policy demands for all calls of a step together."""
     level = severity if isinstance(severity, int) and not isinstance(severity, bool) else None
     affected, protected = sum(call.count for call in calls), sum(call.protected for call in calls)
-    return requirement(policy, facts, severity=level, affected=affected, protected=protected)
+    read = all(_targets_read(facts, call.params) for call in calls)
+    return requirement(
+        policy, facts, severity=level, affected=affected, protected=protected, targets_read=bool(calls) and read
+    )
+
+
+def _targets_read(facts: ActionFacts, params: dict[str, Json]) -> bool:
+    """Whether the targets come by reference: only reads of a system leave such sets, nobody writes them by hand."""
+    named = [params.get(name) for name, field in facts.params.items() if field.type in ("targets", "grants")]
+    given = [value for value in named if value is not None]
+    return bool(given) and all(isinstance(value, dict) and "sha256" in value for value in given)
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from playbooks.plan import Frame, PlannedStep, RunStep
+from playbooks.plan import Frame, PlannedStep, RunStep, fits
 from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
-from workflows.gates import fits
 from workflows.run import Run
 from workflows.scope import Place
 from workflows.state import FrameState, StepRecord

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from playbooks.contract import Decision, DecisionReceipt, Json
 from playbooks.digest import verify_decision
-from playbooks.plan import InputFacts
+from playbooks.plan import InputFacts, fits
 from workflows.state import Gate, Need, Vote
 
 MESSAGES = {
@@ -165,23 +165,6 @@ def form_problem(form: Mapping[str, InputFacts], values: Mapping[str, Json]) -> 
     return None
 
 
-def fits(kind: str, value: Json, options: tuple[str, ...] = ()) -> bool:
-    """Whether a JSON value is of a declared type."""
-    if kind.startswith("list["):
-        return isinstance(value, list) and all(fits(kind[5:-1], item, options) for item in value)
-    if kind == "boolean":
-        return isinstance(value, bool)
-    if kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "choice":
-        return value in options
-    if kind == "datetime":
-        return isinstance(value, str) and _is_instant(value)
-    return isinstance(value, str)
-
-
 def with_defaults(form: Mapping[str, InputFacts], values: Mapping[str, Json]) -> dict[str, Json]:
     """The values with defaults filled in; a field left out stays unset."""
     filled = {name: field.default for name, field in form.items() if field.default is not None}
@@ -202,10 +185,3 @@ def escalate(gate: Gate, now: datetime, deadline: str) -> str:
 def parse(instant: str) -> datetime:
     """RFC 3339 to an aware datetime."""
     return datetime.fromisoformat(instant)
-
-
-def _is_instant(value: str) -> bool:
-    try:
-        return datetime.fromisoformat(value).tzinfo is not None
-    except ValueError:
-        return False

@@ -36,7 +36,9 @@ def gate(**more: object) -> Gate:
     return Gate(**{**fields, **more})
 
 
-def decision(person: str = "amal", verdict: str = "approve", roles: tuple[str, ...] = ("crm_owner",), **more: object) -> Decision:
+def decision(
+    person: str = "amal", verdict: str = "approve", roles: tuple[str, ...] = ("crm_owner",), **more: object
+) -> Decision:
     """A decision signed by the desk."""
     fields: dict = {
         "incident": "INC-1",

@@ -1,0 +1,194 @@
+"""Compiling: from a playbook and its inputs to the frozen plan of one run, or to what is wrong with them.
+
+``validate`` judges a playbook alone; ``compile_plan`` judges it, fills in its inputs and writes the plan. Both are
+pure: the same playbook, library, actions, policy and inputs give the same digest anywhere.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from playbooks import expr
+from playbooks.compile_inputs import Missing, missing_inputs
+from playbooks.compile_steps import Planner
+from playbooks.contract import ActionFacts, Json, RunContext
+from playbooks.digest import jcs, plan_digest
+from playbooks.expr import ExprError
+from playbooks.loader import Library, Source
+from playbooks.outline import Outline
+from playbooks.plan import RunPlan, fits
+from playbooks.policy import Policy
+from playbooks.problems import Problem, did_you_mean, has_errors, in_order
+from playbooks.regimes_model import RegimeLibrary
+from playbooks.review import Review
+from playbooks.review_safety import Safety
+from playbooks.review_steps import called_by
+
+MAX_PLAN = 256 * 1024
+MAX_DEPTH = 5
+"""Sub-playbooks within sub-playbooks (design, semantics 7)."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """``plan`` and its digest, or ``None`` and the errors that forbid one; warnings come with either."""
+
+    plan: RunPlan | None
+    digest: str
+    problems: tuple[Problem, ...] = ()
+
+
+def validate(
+    source: Source,
+    *,
+    library: Library,
+    actions: Mapping[str, ActionFacts],
+    policy: Policy | None = None,
+    regimes: RegimeLibrary | None = None,
+    safety: bool = True,
+) -> list[Problem]:
+    """Judge a playbook and those that it runs: the graph tier, then, if that is clean, the safety tier.
+
+    Args:
+        source: A playbook whose shape is right.
+        library: Where the playbooks that it runs are found.
+        actions: All actions by name.
+        policy: What must be approved; the default policy if none is given.
+        regimes: Where drafts by name are looked up; left out, their names are not checked.
+        safety: Whether the safety tier is judged.
+
+    Returns:
+        Problems by place, errors and warnings.
+    """
+    found: list[Problem] = []
+    sizes: dict[str, int] = {}
+    _graph(source, library, actions, regimes, (), sizes, found)
+    if not has_errors(found):
+        if _size(source, library) > MAX_PLAN:
+            said = f"With the playbooks that it runs it is larger than {MAX_PLAN // 1024} KB."
+            found.append(source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks."))
+        elif safety:
+            found += Safety(source, library=library, actions=actions, policy=policy or Policy()).problems()[0]
+    return in_order(found)
+
+
+def _graph(
+    source: Source,
+    library: Library,
+    actions: Mapping[str, ActionFacts],
+    regimes: RegimeLibrary | None,
+    above: tuple[str, ...],
+    done: dict[str, int],
+    found: list[Problem],
+) -> None:
+    """Judge a playbook, then those that it runs, each once; refuse cycles and what is nested too deeply."""
+    name, depth = source.playbook.id, len(above)
+    if name not in done:
+        found += Review(source, library=library, actions=actions, regimes=regimes).problems()
+    elif done[name] >= depth:
+        return
+    done[name] = depth
+    for loc, other in called_by(source):
+        place = (*loc, "run", "playbook")
+        if other in (*above, name):
+            way = " > ".join((*above, name, other))
+            found.append(source.problem(place, "playbook_cycle", f"The playbooks run each other: {way}."))
+        elif depth >= MAX_DEPTH:
+            said = f"Playbooks that run playbooks are nested more than {MAX_DEPTH} deep."
+            found.append(source.problem(place, "plan_too_large", said, "Run it directly, at a higher level."))
+        elif (called := library.get(other)) is not None:
+            _graph(called, library, actions, regimes, (*above, name), done, found)
+
+
+def _size(source: Source, library: Library) -> int:
+    """Bytes of all frames together: a bound from below that needs no plan."""
+    called = [library.get(other) for _, other in called_by(source)]
+    return len(source.text.encode()) // 2 + sum(_size(other, library) for other in called if other is not None)
+
+
+def compile_plan(
+    source: Source,
+    *,
+    library: Library,
+    actions: Mapping[str, ActionFacts],
+    policy: Policy,
+    inputs: Mapping[str, Json],
+    incident: Mapping[str, Json],
+    context: RunContext,
+    ask_missing: bool = False,
+    regimes: RegimeLibrary | None = None,
+    safety: bool = True,
+) -> Compiled:
+    """Judge a playbook and write the plan of one run.
+
+    Args:
+        source: The main playbook.
+        library: Where the playbooks that it runs are found.
+        actions: All actions by name; the plan keeps those that it uses.
+        policy: Frozen into the plan.
+        inputs: Given values by name.
+        incident: The incident's facts, which defaults of inputs read.
+        context: Mode and rate of the run.
+        ask_missing: Whether required inputs that are not given become a question to the incident commander,
+            directly before the first step that depends on them (design, section 8); else they are problems.
+        regimes: As for ``validate``.
+        safety: As for ``validate``.
+
+    Returns:
+        The plan with its digest, or the errors.
+    """
+    found = validate(source, library=library, actions=actions, policy=policy, regimes=regimes, safety=safety)
+    if has_errors(found):
+        return Compiled(None, "", tuple(found))
+    values, wrong = _values(source, inputs, incident)
+    absent = [
+        name for name, declared in source.playbook.inputs.items() if declared.must_be_given and name not in values
+    ]
+    if not ask_missing:
+        wrong += [_absent(source, name) for name in absent]
+    found += wrong
+    if has_errors(found):
+        return Compiled(None, "", tuple(found))
+    missing = missing_inputs(Outline(source), absent) if absent else Missing()
+    planner = Planner(library, actions)
+    frame = planner.frame(source, missing=missing)
+    used = {name: actions[name] for name in sorted(planner.used)}
+    plan = RunPlan(context=context, frame=frame, values=values, actions=used, policy=policy)
+    if len(jcs(plan)) > MAX_PLAN:
+        said = f"The plan is larger than {MAX_PLAN // 1024} KB."
+        found.append(source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks."))
+        return Compiled(None, "", tuple(found))
+    return Compiled(plan, plan_digest(plan), tuple(found))
+
+
+def _values(
+    source: Source, inputs: Mapping[str, Json], incident: Mapping[str, Json]
+) -> tuple[dict[str, Json], list[Problem]]:
+    """The inputs' values, defaults filled in."""
+    declared, found = source.playbook.inputs, []
+    for name in sorted(set(inputs) - set(declared)):
+        hint = did_you_mean(name, declared) or f"It takes {', '.join(declared) or 'none'}."
+        found.append(source.problem(("inputs",), "unknown_key", f"The playbook has no input {name[:60]}.", hint))
+    values: dict[str, Json] = {}
+    for name, field in declared.items():
+        value, at = inputs.get(name), ("inputs", name)
+        if value is None and field.default is not None:
+            at = (*at, "default")
+            try:
+                value = expr.render(field.default, {"incident": dict(incident)}, now=None)
+            except ExprError as error:
+                found.append(source.problem(at, "maybe_unset", f"The default of {name} has no value here: {error}"))
+                continue
+        if value is None:
+            continue
+        if not fits(field.type, value, tuple(field.options)):
+            options = f" ({', '.join(field.options)})" if field.options else ""
+            found.append(source.problem(at, "wrong_type", f"The input {name} must be {field.type}{options}."))
+            continue
+        values[name] = value
+    return values, found
+
+
+def _absent(source: Source, name: str) -> Problem:
+    field = source.playbook.inputs[name]
+    hint = f"Give it with -i {name}=VALUE. {field.description}".strip()
+    return source.problem(("inputs", name), "missing_key", f"The input {name} is not given.", hint)

@@ -1,0 +1,174 @@
+"""The outline of a playbook: every step by its place, what an ``approve`` covers, which expressions a step reads.
+
+Shared by the review (which judges) and the compiler (which writes the plan), so that both mean the same.
+"""
+
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from playbooks.contract import Json
+from playbooks.expr_names import Read, reads
+from playbooks.expr_text import ExprError, templates
+from playbooks.loader import Source
+from playbooks.model_steps import (
+    ActionStep,
+    ApproveStep,
+    AskStep,
+    BaseStep,
+    ClocksStep,
+    HumanStep,
+    IfStep,
+    Loc,
+    NoteStep,
+    RequireStep,
+    RunStep,
+    SetStep,
+    StopStep,
+    TellStep,
+    WaitStep,
+    blocks,
+)
+
+
+class Part(NamedTuple):
+    """Something of a step that may hold expressions: a ``value`` with templates, or a bare ``condition``
+    (``until`` also sees ``result``). ``at`` is relative to the step."""
+
+    at: Loc
+    sort: Literal["value", "condition", "until"]
+    value: Json
+
+
+def parts(step: BaseStep) -> Iterator[Part]:
+    """The parts of a step itself that may hold expressions; not those of the steps inside of it."""
+    if step.when is not None:
+        yield Part(("when",), "condition", step.when)
+    if step.for_each is not None:
+        yield Part(("for_each",), "value", step.for_each)
+    yield from _of_kind(step)
+
+
+def _of_kind(step: BaseStep) -> Iterator[Part]:
+    match step:
+        case ActionStep():
+            yield Part(("with_",), "value", step.with_)
+        case AskStep():
+            yield Part(("ask",), "value", step.ask)
+            for name, field in step.form.items():
+                yield Part(("form", name, "default"), "value", field.default)
+        case HumanStep():
+            yield Part(("human",), "value", step.human)
+            if step.verify is not None:
+                yield Part(("verify", "with_"), "value", step.verify.with_)
+                yield Part(("verify", "until"), "until", step.verify.until)
+        case WaitStep():
+            if step.wait.until is not None:
+                yield Part(("wait", "until"), "condition", step.wait.until)
+            else:
+                yield Part(("wait", "for_"), "value", step.wait.for_)
+        case IfStep():
+            yield Part(("if_",), "condition", step.if_)
+        case RunStep():
+            yield Part(("run", "with_"), "value", step.run.with_)
+        case SetStep():
+            yield Part(("set",), "value", step.set)
+        case ClocksStep():
+            yield Part(("clocks", "at"), "value", step.clocks.at)
+        case TellStep():
+            yield Part(("tell",), "value", step.tell)
+        case NoteStep():
+            yield Part(("note",), "value", step.note)
+        case RequireStep():
+            yield Part(("require",), "condition", step.require)
+            yield Part(("message",), "value", step.message)
+        case StopStep():
+            yield Part(("stop",), "value", step.stop)
+
+
+def sources(part: Part) -> list[tuple[Loc, str]]:
+    """The expressions of a part, each with its place relative to the step. Text that is no template is skipped."""
+    if part.sort == "value":
+        return list(_sources(part.at, part.value))
+    return [(part.at, part.value)]
+
+
+def _sources(at: Loc, value: Json) -> Iterator[tuple[Loc, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _sources((*at, key), item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _sources((*at, number), item)
+    elif isinstance(value, str):
+        try:
+            found = list(templates(value))
+        except ExprError:
+            return
+        yield from ((at, source) for source in found)
+
+
+def reads_of(step: BaseStep) -> list[tuple[Loc, Read]]:
+    """What a step's own expressions read; those that leave the grammar read nothing."""
+    found: list[tuple[Loc, Read]] = []
+    for part in parts(step):
+        for at, source in sources(part):
+            try:
+                found += [(at, read) for read in reads(source)]
+            except ExprError:
+                continue
+    return found
+
+
+class Outline:
+    """Places of a playbook's steps, and who covers whom."""
+
+    def __init__(self, source: Source) -> None:
+        """Walk it once."""
+        self.source = source
+        self.steps: dict[Loc, BaseStep] = dict(source.playbook.walk())
+        self.order: dict[Loc, int] = {loc: number for number, loc in enumerate(self.steps)}
+        self.by_id: dict[str, Loc] = {step.id: loc for loc, step in self.steps.items() if step.id is not None}
+        self.covered: dict[Loc, Loc] = {}
+        """Place of an action or run step to that of the approve step that covers it, the first if several."""
+        for loc, step in self.steps.items():
+            if isinstance(step, ApproveStep):
+                for covered in self.covers(loc):
+                    self.covered.setdefault(covered, loc)
+
+    def covers(self, approve: Loc) -> list[Loc]:
+        """Places of the action and run steps that an approve step names, blocks expanded, in its order; only
+        those that it stands before."""
+        step = self.steps[approve]
+        assert isinstance(step, ApproveStep)
+        named = [self.by_id[name] for name in step.approve if name in self.by_id]
+        found = [leaf for loc in named if dominates(approve, loc) for leaf in self.leaves(loc)]
+        return list(dict.fromkeys(found))
+
+    def leaves(self, loc: Loc) -> list[Loc]:
+        """The action and run steps at and under a place."""
+        step = self.steps[loc]
+        if isinstance(step, ActionStep | RunStep):
+            return [loc]
+        return [
+            leaf
+            for inner, block in blocks(step)
+            for number in range(len(block))
+            for leaf in self.leaves((*loc, *inner, number))
+        ]
+
+    def between(self, approve: Loc, covered: Loc) -> list[Loc]:
+        """The places of the blocks around a covered step that do not also enclose its approve step, outermost
+        first, and of the step itself."""
+        return [loc for loc in enclosing(covered) if len(loc) >= len(approve)] + [covered]
+
+
+def enclosing(loc: Loc) -> list[Loc]:
+    """Places of the steps around a place, outermost first."""
+    return [loc[: number + 1] for number in range(1, len(loc) - 1) if isinstance(loc[number], int)]
+
+
+def dominates(first: Loc, later: Loc) -> bool:
+    """Whether a step surely had its turn before another: it stands before it in the same or an enclosing block."""
+    sequence = first[:-1]
+    number, other = first[-1], later[len(sequence)] if len(later) > len(sequence) else None
+    return later[: len(sequence)] == sequence and isinstance(number, int) and isinstance(other, int) and other > number

@@ -1,0 +1,123 @@
+"""Single expressions: do they keep to the grammar, and is what they read in sight and surely set?"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from playbooks.contract import Json
+from playbooks.expr_grammar import ROOTS
+from playbooks.expr_names import Chain, Read, reads
+from playbooks.expr_text import ExprError, templates
+from playbooks.model_steps import Loc
+from playbooks.problems import did_you_mean
+from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, Env, outputs
+
+if TYPE_CHECKING:
+    from playbooks.review import Review
+
+TEST = "Use default(), test it with is defined, or put the step under a when or if that tests it."
+
+
+class Reads:
+    """Checks expressions for one review."""
+
+    def __init__(self, review: "Review") -> None:
+        """Problems go to the review."""
+        self._review = review
+
+    def expressions(self, at: Loc, value: Json, *, report: bool = False) -> Iterator[str]:
+        """The expressions of a value. Braces without an end are a problem, reported where asked."""
+        try:
+            yield from list(templates(value))
+        except ExprError as error:
+            if report:
+                self._review.report(at, "unsafe_expression", str(error))
+
+    def check(self, at: Loc, source: str, env: Env, *, only_incident: bool = False) -> None:
+        """Check one bare expression that stands at a place."""
+        try:
+            found = reads(source)
+        except ExprError as error:
+            self._review.report(at, "unsafe_expression", str(error))
+            return
+        for read in found:
+            if only_incident and read.chain[0] != "incident":
+                said = f"The default of an input can read the incident only, not {'.'.join(read.chain)}."
+                self._review.report(at, "unknown_step", said)
+            else:
+                self._read(at, read, env)
+
+    def _read(self, at: Loc, read: Read, env: Env) -> None:
+        head = read.chain[0]
+        if head in env.names:
+            return
+        if head == "steps":
+            self._step(at, read, env)
+        elif head == "inputs":
+            self._input(at, read, env)
+        elif head == "incident":
+            if (
+                len(read.chain) > 1
+                and read.chain[1] not in ALWAYS_KNOWN
+                and not read.guarded
+                and not env.holds(read.chain[:2])
+            ):
+                self._unset(at, read.chain[:2], "a fact that an incident may lack")
+        elif head == "run":
+            if len(read.chain) > 1 and read.chain[1] not in RUN:
+                said = f"run has no field {read.chain[1]}."
+                self._review.report(at, "unknown_key", said, f"It has {', '.join(RUN)}.")
+        else:
+            hint = "result is known only in until of a verify." if head == "result" else ""
+            hint = hint or did_you_mean(head, [*ROOTS, *env.names]) or f"Known here: {', '.join([*ROOTS, *env.names])}."
+            self._review.report(at, "unknown_step", f"Nothing is named {head} here.", hint)
+
+    def _input(self, at: Loc, read: Read, env: Env) -> None:
+        declared = self._review.source.playbook.inputs
+        name = read.chain[1] if len(read.chain) > 1 else ""
+        field = declared.get(name)
+        if field is None:
+            hint = did_you_mean(name, declared) or "Declare it under inputs."
+            self._review.report(at, "unknown_key", f"The playbook has no input {name}.", hint)
+        elif not field.required and field.default is None and not read.guarded and not env.holds(read.chain[:2]):
+            self._unset(at, read.chain[:2], "an input that may be left out")
+
+    def _step(self, at: Loc, read: Read, env: Env) -> None:
+        outline = self._review.outline
+        name = read.chain[1] if len(read.chain) > 1 else ""
+        loc = outline.by_id.get(name)
+        if loc is None:
+            hint = did_you_mean(name, outline.by_id)
+            self._review.report(at, "unknown_step", f"There is no step with the id {name}.", hint)
+            return
+        if len(read.chain) > 2 and read.chain[2] == "meta":
+            if len(read.chain) > 3 and read.chain[3] not in META:
+                said = f"steps.{name}.meta has no field {read.chain[3]}."
+                self._review.report(at, "unknown_key", said, f"It has {', '.join(sorted(META))}.")
+            return
+        if name in env.loops:
+            loop = env.loops[name]
+            said = f"{name} is inside of a for_each and cannot be read from outside of it."
+            hint = f"Read steps.{loop}.outputs." if loop else "Give the loop an id and read its outputs."
+            self._review.report(at, "unknown_step", said, hint)
+        elif name not in env.seen:
+            said = f"{name} has not run when this is evaluated."
+            hint = "Branches of a parallel do not see each other; put the step after the block, or move it up."
+            self._review.report(at, "used_before", said, hint)
+        else:
+            self._field(at, read, env, name)
+
+    def _field(self, at: Loc, read: Read, env: Env, name: str) -> None:
+        step = self._review.outline.steps[self._review.outline.by_id[name]]
+        known = outputs(step, self._review.actions)
+        if len(read.chain) < 3 or known is None:
+            return
+        field = read.chain[2]
+        if field not in known:
+            has = f"It leaves {', '.join(known)}." if known else f"A step of kind {step.kind} leaves no output."
+            said = f"The step {name} leaves no {field}."
+            self._review.report(at, "unknown_key", said, did_you_mean(field, known) or has)
+        elif not read.guarded and not env.holds(read.chain):
+            self._unset(at, read.chain[:3], f"{name} may end without it")
+
+    def _unset(self, at: Loc, chain: Chain, why: str) -> None:
+        self._review.report(at, "maybe_unset", f"{'.'.join(chain)} may be unset: {why}.", TEST)

@@ -1,0 +1,255 @@
+"""The safety tier: no gated effect without an approval that dominates it, no containment before its evidence, no
+legal duty that a denial, a failure or a stop can pass by. Needs neither people nor settings nor a server.
+"""
+
+from collections.abc import Mapping
+
+from playbooks.contract import ActionFacts
+from playbooks.expr_names import calls, demands, reads, sole_chain
+from playbooks.expr_text import sole
+from playbooks.loader import Library, Source
+from playbooks.model_steps import (
+    ActionStep,
+    ApproveStep,
+    AskStep,
+    BaseStep,
+    ClocksStep,
+    DraftStep,
+    HumanStep,
+    IfStep,
+    Loc,
+    ParallelStep,
+    RequireStep,
+    RunStep,
+    SetStep,
+    StopStep,
+    TellStep,
+    WaitStep,
+    blocks,
+)
+from playbooks.outline import Outline, enclosing, parts, sources
+from playbooks.policy import Policy, requirement
+from playbooks.problems import Problem
+
+Evidence = frozenset[tuple[str, str]]
+"""Pairs of a system and what was acquired of it."""
+HIGHEST = 5
+DUTY_ROLES = frozenset(("privacy_officer", "legal"))
+
+
+class Safety:
+    """The safety tier of one playbook and of those that it runs."""
+
+    def __init__(self, source: Source, *, library: Library, actions: Mapping[str, ActionFacts], policy: Policy) -> None:
+        """The graph tier has found no error."""
+        self._library, self._actions, self._policy = library, actions, policy
+        self._source, self._outline = source, Outline(source)
+        self.found: list[Problem] = []
+
+    def problems(self, start: Evidence = frozenset()) -> tuple[list[Problem], Evidence]:
+        """Every problem, and what is surely acquired where the main steps have ended well.
+
+        Problems of sub-playbooks stand in their own files, judged with the evidence that their caller has.
+        """
+        playbook = self._source.playbook
+        gained = self._evidence_of(("steps",), playbook.steps, start)
+        for number, step in enumerate(playbook.always):
+            # An earlier step of always may have failed, and this one has its turn all the same.
+            self._evidence(("always", number), step, start)
+        for loc, step in self._outline.steps.items():
+            if isinstance(step, ActionStep):
+                self._approval(loc, step)
+            elif isinstance(step, ApproveStep):
+                self._inputs_of(loc)
+        self._duties(("steps",), playbook.steps, False)
+        for number, step in enumerate(playbook.always):
+            self._duty(("always", number), step, False)
+        return self.found, gained
+
+    def _report(self, loc: Loc, code: str, message: str, hint: str, *, warning: bool = False) -> None:
+        self.found.append(self._source.problem(loc, code, message, hint, warning=warning))
+
+    # --- approvals --------------------------------------------------------------------------------
+
+    def _approval(self, loc: Loc, step: ActionStep) -> None:
+        facts = self._actions[step.action]
+        read = self._targets_read(step, facts)
+        needed = requirement(self._policy, facts, severity=None, targets_read=read)
+        if needed.refused:
+            said = f"Policy has no rule for {facts.risk} actions, so that {facts.name} may never run."
+            self._report(loc, "approval_missing", said, "Add a rule to the policy, or leave the step out.")
+            return
+        if not needed.count or self._approved(loc, step):
+            return
+        who = f"{needed.count} of {' or '.join(needed.roles)}"
+        name = step.id or facts.name
+        if not requirement(self._policy, facts, severity=HIGHEST, targets_read=read).count:
+            said = f"{name} needs the approval of {who} unless the incident is severe enough; it would ask by itself."
+            hint = "Name it in an approve step before it, if people should see it with the rest."
+            self._report(loc, "approval_depends", said, hint, warning=True)
+            return
+        said = f"{name} ({facts.risk}) can be reached without the approval of {who} that policy demands."
+        hint = "Put an approve step that names it before it, in the same block or in one around it, without when."
+        self._report(loc, "approval_missing", said, hint)
+
+    def _approved(self, loc: Loc, step: ActionStep) -> bool:
+        """Whether an approve step that surely has its turn before covers the step."""
+        asking = self._outline.covered.get(loc)
+        if asking is None:
+            return False
+        condition = self._outline.steps[asking].when
+        if condition is None:
+            return True
+        around = [self._outline.steps[part].when for part in self._outline.between(asking, loc)]
+        return condition in around
+
+    def _targets_read(self, step: ActionStep, facts: ActionFacts) -> bool:
+        """Whether its targets are, as they are, what an earlier read of the same system found."""
+        wanted = [name for name, known in facts.params.items() if known.type in ("targets", "grants")]
+        for name in wanted:
+            value = step.with_.get(name)
+            source = sole(value) if isinstance(value, str) else None
+            chain = sole_chain(source) if source else None
+            if chain is None or len(chain) != 3 or chain[0] != "steps":
+                return False
+            read = self._outline.steps[self._outline.by_id[chain[1]]]
+            known = self._actions.get(read.action) if isinstance(read, ActionStep) else None
+            if known is None or known.risk.is_effect or known.system != facts.system:
+                return False
+        return bool(wanted)
+
+    def _inputs_of(self, approve: Loc) -> None:
+        """Whether all that the covered steps depend on is known when people are asked."""
+        asked = self._outline.order[approve]
+        for covered in self._outline.covers(approve):
+            for loc in self._outline.between(approve, covered):
+                if isinstance(self._outline.steps[loc], RunStep):
+                    continue
+                for part in parts(self._outline.steps[loc]):
+                    for at, source in sources(part):
+                        said = self._unknown(source, asked, self._outline.order[covered])
+                        if said is not None:
+                            hint = "Read what it needs before the approve step, or approve it by a step after that."
+                            self._report((*loc, *at), "approval_inputs_unknown", said, hint)
+
+    def _unknown(self, source: str, asked: int, runs: int) -> str | None:
+        if "now" in calls(source):
+            return "now() is not known yet when this step is approved."
+        for read in reads(source):
+            head, name = read.chain[0], read.chain[1] if len(read.chain) > 1 else ""
+            if head == "steps" and self._outline.order[self._outline.by_id[name]] >= asked:
+                return f"{'.'.join(read.chain)} is not known yet when this step is approved."
+            if head == "incident" and self._set_between(name, asked, runs):
+                return f"incident.{name} is set between the approval and this step, which would then differ from it."
+        return None
+
+    def _set_between(self, fact: str, first: int, last: int) -> bool:
+        return any(
+            isinstance(step, SetStep) and f"incident.{fact}" in step.set and first < self._outline.order[loc] < last
+            for loc, step in self._outline.steps.items()
+        )
+
+    # --- evidence ---------------------------------------------------------------------------------
+
+    def _evidence_of(self, at: Loc, steps: list[BaseStep], held: Evidence) -> Evidence:
+        for number, step in enumerate(steps):
+            held |= self._evidence((*at, number), step, held)
+        return held
+
+    def _evidence(self, loc: Loc, step: BaseStep, held: Evidence) -> Evidence:
+        """Judge a step; what is surely acquired once it is over."""
+        gained: Evidence = frozenset()
+        if isinstance(step, ActionStep):
+            facts = self._actions[step.action]
+            gained = frozenset((facts.system, kind) for kind in facts.acquires)
+            missing = [kind for kind in facts.needs_evidence if (facts.system, kind) not in held]
+            if missing:
+                finders = [
+                    other.name
+                    for other in self._actions.values()
+                    if other.system == facts.system and set(missing) & set(other.acquires)
+                ]
+                said = f"{facts.name} may destroy evidence that is not secured before: {', '.join(missing)}."
+                hint = f"Run {' or '.join(finders[:4])} before it on every way there, and let its failure end the run."
+                self._report(loc, "evidence_missing", said, hint)
+        elif isinstance(step, RunStep):
+            gained = self._called(step, held)
+        elif isinstance(step, IfStep):
+            ends = [self._evidence_of((*loc, *inner), block, held) for inner, block in blocks(step)]
+            gained = frozenset.intersection(*ends) if len(ends) > 1 else frozenset()
+        else:
+            for inner, block in blocks(step):
+                gained |= self._evidence_of((*loc, *inner), block, held)
+        sure = step.when is None and step.for_each is None and step.on_failure not in ("continue", "ask")
+        return held | gained if sure else held
+
+    def _called(self, step: RunStep, held: Evidence) -> Evidence:
+        called = self._library.get(step.run.playbook)
+        assert called is not None
+        inner = Safety(called, library=self._library, actions=self._actions, policy=self._policy)
+        found, gained = inner.problems(held)
+        self.found += found
+        # A stop ends the sub-playbook early and well.
+        stops = any(isinstance(other, StopStep) for _, other in called.playbook.walk())
+        return frozenset() if stops else gained
+
+    # --- duties -----------------------------------------------------------------------------------
+
+    def _duties(self, at: Loc, steps: list[BaseStep], passed: bool) -> bool:
+        for number, step in enumerate(steps):
+            passed = self._duty((*at, number), step, passed)
+        return passed
+
+    def _duty(self, loc: Loc, step: BaseStep, passed: bool) -> bool:
+        """Judge a step; whether the steps after it may be passed by."""
+        if is_duty(step):
+            self._judge_duty(loc, step, passed)
+        ends = [self._duties((*loc, *inner), block, passed) for inner, block in blocks(step)]
+        if isinstance(step, ParallelStep | IfStep) or ends:
+            return passed or any(ends) or step.timeout is not None
+        return passed or may_end(step)
+
+    def _judge_duty(self, loc: Loc, step: BaseStep, passed: bool) -> None:
+        what = {"clocks": "This clock", "draft": "This draft"}.get(step.kind, "This duty to tell")
+        hint = "Put it into always, which runs however the run ends."
+        if passed:
+            said = f"{what} is passed by when a step before it is denied, fails or stops the run."
+            self._report(loc, "duty_can_be_skipped", said, hint)
+            return
+        for at in (*enclosing(loc), loc):
+            around = self._outline.steps[at]
+            conditions = [around.when] if around.when is not None else []
+            if isinstance(around, IfStep) and len(loc) > len(at) and loc[len(at)] == "then":
+                conditions.append(around.if_)
+            if any(self._needs_approval(condition) for condition in conditions):
+                said = f"{what} is passed by when the approval is denied."
+                self._report(loc, "duty_can_be_skipped", said, "Take it out from under that condition.")
+                return
+
+    def _needs_approval(self, condition: str) -> bool:
+        for chain in demands(condition):
+            if chain[0] == "steps" and len(chain) == 3 and chain[2] == "approved":
+                loc = self._outline.by_id.get(chain[1])
+                if loc is not None and isinstance(self._outline.steps[loc], ApproveStep):
+                    return True
+        return False
+
+
+def is_duty(step: BaseStep) -> bool:
+    """Whether the law may wait for a step: clocks, drafts, and telling those who answer for it."""
+    if isinstance(step, TellStep):
+        return step.phase == "notify" or set(step.to) <= DUTY_ROLES
+    return isinstance(step, ClocksStep | DraftStep)
+
+
+def may_end(step: BaseStep) -> bool:
+    """Whether the sequence may end at a step that holds no others."""
+    if isinstance(step, StopStep):
+        return True
+    if isinstance(step, ApproveStep) and (step.on_deny == "stop" or step.on_timeout[-1].outcome == "stop"):
+        return True
+    if isinstance(step, AskStep | HumanStep | WaitStep) and step.on_timeout and step.on_timeout[-1].outcome == "stop":
+        return True
+    if step.on_failure == "continue":
+        return False
+    return step.timeout is not None or isinstance(step, ActionStep | ApproveStep | RequireStep | RunStep)
