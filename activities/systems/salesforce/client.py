@@ -1,0 +1,333 @@
+"""The client of one Salesforce org: the few calls that the actions need, typed, through simple-salesforce.
+
+Synchronous and thread-safe: each thread has its own HTTP session, all share one token broker. It knows
+nothing of Temporal.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from simple_salesforce import Salesforce as RestClient
+from simple_salesforce.exceptions import SalesforceExpiredSession
+from simple_salesforce.format import format_soql
+
+from activities.errors import AuthFailed, Forbidden, NotFound, Rejected
+from activities.ports import Vault
+from activities.systems.salesforce.adapter import Expired, PinnedSession, error_code, mapped, of_answer, unauthorised
+from activities.systems.salesforce.broker import AccessToken, TokenBroker
+from activities.systems.salesforce.config import SalesforceConfig
+from activities.systems.salesforce.grants import GrantReader
+from activities.systems.salesforce.models import Grant, Job, LogFile, Login, RowAnswer, Session, record_id
+
+T = TypeVar("T")
+COLLECTION = 200
+"""Records per collections request, and ids per ``IN`` list, which keeps the URL under 16 KB."""
+PROBES = {
+    "User": "ApiEnabled",
+    "OauthToken": "CustomizeApplication",
+    "AuthSession": "ManageUsers",
+    "UserLogin": "ManageUsers",
+    "LoginHistory": "ManageUsers",
+    "SetupAuditTrail": "ViewSetup",
+    "EventLogFile": "ViewEventLogFiles",
+}
+SESSION_FIELDS = (
+    "Id, UsersId, SessionType, LoginType, SourceIp, ParentId, IsCurrent, CreatedDate, LastModifiedDate, NumSecondsValid"
+)
+FILE_FIELDS = (
+    "Id, EventType, Interval, Sequence, LogDate, CreatedDate, LogFileLength, LogFileFieldNames, LogFileFieldTypes"
+)
+
+
+def connect(config: Mapping[str, Any] | SalesforceConfig, vault: Vault) -> "Salesforce":
+    """A client; nothing is sent before its first use.
+
+    Raises:
+        AuthFailed: The settings of the org cannot be used; the message says which.
+    """
+    if not isinstance(config, SalesforceConfig):
+        try:
+            config = SalesforceConfig.model_validate(config)
+        except ValidationError as error:
+            first = error.errors(include_input=False)[0]
+            place = ".".join(map(str, first["loc"])) or "settings"
+            raise AuthFailed(
+                f"systems.salesforce: {place}: {first['msg']}. Nothing was done. Mend the settings."
+            ) from None
+    return Salesforce(config, vault)
+
+
+class Salesforce:
+    """One org, as Stanch's integration sees it."""
+
+    def __init__(self, config: SalesforceConfig, vault: Vault) -> None:
+        self.config = config
+        self._broker = TokenBroker(config, vault)
+        self._local = threading.local()
+        self._sessions: list[PinnedSession] = []
+        self._sessions_lock = threading.Lock()
+        self._grants = GrantReader(self, self._broker.fingerprint)
+
+    def close(self) -> None:
+        """Close the connections of all threads."""
+        with self._sessions_lock:
+            sessions, self._sessions = self._sessions, []
+        for session in sessions:
+            session.close()
+
+    def ping(self) -> str:
+        """Sign in and try each object that the actions read; a sentence for ``stanch doctor``.
+
+        Raises:
+            Forbidden: A permission is missing; the message says which.
+        """
+        user = self.own_user()
+        missing = []
+        for table, permission in PROBES.items():
+            try:
+                self.count(f"SELECT COUNT() FROM {table}", doing=f"trying {table}")
+            except (Forbidden, Rejected):
+                missing.append(f"{permission} (for {table})")
+        if missing:
+            raise Forbidden(f"Signed in as {user}, but these permissions are missing: {', '.join(missing)}.")
+        return f"Signed in as {user}; every object that the actions read can be read."
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """Names and ids of Stanch's own integration, as far as they are known without asking."""
+        known = (self.config.app, self.config.username or "", self._broker.known_user or "")
+        return tuple(name for name in known if name)
+
+    def own_user(self) -> str:
+        """Id of the user that Stanch acts as."""
+        return record_id(self._broker.token().user)
+
+    # Reading
+
+    def query(self, soql: str, *values: Any, doing: str = "querying") -> Iterator[dict[str, Any]]:
+        """Rows of a query, over all its pages. ``{}`` in it are escaped values, never pasted text."""
+        text = format_soql(soql, *values) if values else soql
+        page = self._call(doing, lambda rest: rest.query(text))
+        while True:
+            yield from page["records"]
+            if page["done"]:
+                return
+            more = page["nextRecordsUrl"]
+            page = self._call(doing, lambda rest, more=more: rest.query_more(more, identifier_is_url=True))
+
+    def count(self, soql: str, *values: Any, doing: str = "counting") -> int:
+        """What ``SELECT COUNT()`` says."""
+        text = format_soql(soql, *values) if values else soql
+        return int(self._call(doing, lambda rest: rest.query(text))["totalSize"])
+
+    def within(self, soql: str, ids: Sequence[str], *values: Any, doing: str = "querying") -> Iterator[dict[str, Any]]:
+        """Rows of a query whose first ``{}`` is an ``IN`` list, asked in chunks."""
+        for start in range(0, len(ids), COLLECTION):
+            yield from self.query(soql, list(ids[start : start + COLLECTION]), *values, doing=doing)
+
+    def grants(self, app: str | None = None, users: Sequence[str] | None = None) -> tuple[list[Grant], bool]:
+        """Authorisations of an app, of users, or all; and whether none was cut off by Salesforce's caps."""
+        return self._grants.read(app, users)
+
+    def count_grants(self, app: str | None = None, user: str | None = None) -> int:
+        """How many there are; counted by Salesforce, so no cap applies."""
+        return self._grants.count(app, [user] if user else None)
+
+    def sessions(self, *, users: Sequence[str] | None = None, ids: Sequence[str] | None = None) -> list[Session]:
+        """Live sessions of users, or those of the given ids that are still there."""
+        doing = "listing sessions"
+        if ids is not None:
+            soql = f"SELECT {SESSION_FIELDS} FROM AuthSession WHERE Id IN {{}}"
+            return [Session.of(row) for row in self.within(soql, ids, doing=doing)]
+        soql = f"SELECT {SESSION_FIELDS} FROM AuthSession"
+        if users is None:
+            return [Session.of(row) for row in self.query(soql, doing=doing)]
+        return [Session.of(row) for row in self.within(f"{soql} WHERE UsersId IN {{}}", users, doing=doing)]
+
+    def jobs(self) -> list[Job]:
+        """Bulk API 2.0 jobs of the org that were not deleted: a deleted one is in the event log only."""
+        found = []
+        for kind in ("query", "ingest"):
+            page = self._call("listing bulk jobs", lambda rest, kind=kind: rest.restful(f"jobs/{kind}"))
+            while page:
+                found += [Job.of(row, kind) for row in page["records"]]
+                more = None if page.get("done", True) else page.get("nextRecordsUrl")
+                page = more and self._call("listing bulk jobs", lambda rest, more=more: rest.restful(_relative(more)))
+        return found
+
+    def job(self, id_: str, kind: str | None = None) -> Job | None:
+        """One job, ``None`` if it is gone. Without ``kind`` both resources are asked."""
+        for resource in (kind,) if kind else ("query", "ingest"):
+            path = f"jobs/{resource}/{record_id(id_, '750')}"
+            try:
+                row = self._call("reading a bulk job", lambda rest, path=path: rest.restful(path))
+            except NotFound:
+                continue
+            if row:
+                return Job.of(row, resource)
+        return None
+
+    def logins(self, users: Sequence[str]) -> list[Login]:
+        """The UserLogin of each user that has one."""
+        rows = self.within(
+            "SELECT Id, UserId, IsFrozen FROM UserLogin WHERE UserId IN {}", users, doing="reading logins"
+        )
+        logins = {record_id(row["UserId"]): row for row in rows}
+        names = self.usernames(list(logins))
+        return [
+            Login(record_id(row["Id"]), user, names.get(user, ""), bool(row["IsFrozen"]))
+            for user, row in logins.items()
+        ]
+
+    def usernames(self, users: Sequence[str]) -> dict[str, str]:
+        """User id to user name."""
+        rows = self.within("SELECT Id, Username FROM User WHERE Id IN {}", users, doing="reading users")
+        return {record_id(row["Id"]): row["Username"] for row in rows}
+
+    def user_ids(self, names: Sequence[str]) -> list[str]:
+        """Ids of users given by id or user name; a name that is not there is left out."""
+        ids = [record_id(name, "005") for name in names if "@" not in name]
+        rows = self.within(
+            "SELECT Id FROM User WHERE Username IN {}", [name for name in names if "@" in name], doing="reading users"
+        )
+        return list(dict.fromkeys([*ids, *(record_id(row["Id"]) for row in rows)]))
+
+    def log_files(self, since: datetime, until: datetime, types: Sequence[str]) -> list[LogFile]:
+        """Event log files made for a span, oldest first.
+
+        Hourly files are filtered by ``CreatedDate``: they are made hours after what they hold (facts §1.3).
+        """
+        where, values = "CreatedDate >= {} AND LogDate <= {}", [since, until]
+        if types:
+            where, values = f"{where} AND EventType IN {{}}", [*values, list(types)]
+        soql = f"SELECT {FILE_FIELDS} FROM EventLogFile WHERE {where} ORDER BY CreatedDate, Id"
+        return [LogFile.of(row) for row in self.query(soql, *values, doing="listing event log files")]
+
+    def log_content(self, file: LogFile) -> bytes:
+        """The bytes of an event log file (CSV), as Salesforce gave them."""
+        path = f"sobjects/EventLogFile/{record_id(file.id)}/LogFile"
+
+        def read(rest: RestClient) -> bytes:
+            # Not ``restful``: it wants JSON.
+            answer = rest.session.get(rest.base_url + path, headers=rest.headers)
+            if answer.status_code == 401:
+                raise Expired("reading an event log file")
+            if answer.status_code != 200:
+                raise of_answer(answer.status_code, answer.content, "reading an event log file", write=False)
+            return answer.content
+
+        return self._call("reading an event log file", read)
+
+    # Changing
+
+    def revoke(self, grant: Grant) -> bool:
+        """End a grant with all its access tokens; ``False`` if it was gone already.
+
+        By the delete token in a form body: ``sf.oauth2`` would put it into the URL (facts §0.5).
+        """
+
+        def post(rest: RestClient) -> bool:
+            answer = rest.session.post(
+                f"{self.config.instance_url}/services/oauth2/revoke",
+                data={"token": grant.delete_token},
+                headers={"Authorization": rest.headers["Authorization"]},
+            )
+            if answer.status_code == 200:
+                return True
+            if answer.status_code == 400 and error_code(answer.content) == "invalid_token":
+                return False
+            raise of_answer(answer.status_code, answer.content, "revoking a token", write=True, session=self._session())
+
+        return self._call("revoking a token", post, write=True)
+
+    def end_sessions(self, ids: Sequence[str]) -> list[RowAnswer]:
+        """End at most 200 sessions, each reported for itself. A child goes with its parent."""
+        params = {"ids": ",".join(record_id(id_, "0Ak") for id_ in ids), "allOrNone": "false"}
+        rows = self._call(
+            "ending sessions",
+            lambda rest: rest.restful("composite/sobjects", params=params, method="DELETE"),
+            write=True,
+        )
+        return _answers(ids, rows)
+
+    def set_frozen(self, logins: Mapping[str, bool]) -> list[RowAnswer]:
+        """Freeze or unfreeze at most 200 logins (UserLogin ids), each reported for itself."""
+        ids = list(logins)
+        body = {
+            "allOrNone": False,
+            "records": [
+                {"attributes": {"type": "UserLogin"}, "id": record_id(id_), "IsFrozen": logins[id_]} for id_ in ids
+            ],
+        }
+        rows = self._call(
+            "freezing users",
+            lambda rest: rest.restful("composite/sobjects", method="PATCH", json=body),
+            write=True,
+        )
+        return _answers(ids, rows)
+
+    def abort_job(self, job: Job) -> bool:
+        """Abort a job; ``False`` if its state does not allow it any more."""
+        path = f"jobs/{job.kind}/{record_id(job.id, '750')}"
+        try:
+            self._call(
+                "aborting a bulk job",
+                lambda rest: rest.restful(path, method="PATCH", json={"state": "Aborted"}),
+                write=True,
+            )
+        except (Rejected, NotFound):
+            return False
+        return True
+
+    # The way out
+
+    def _call(self, doing: str, work: Callable[[RestClient], T], *, write: bool = False) -> T:
+        """Run a piece of work with a token; once more with a fresh one if it is refused."""
+        session = self._session()
+        for _ in range(2):
+            token = self._broker.token()
+            try:
+                with mapped(doing, write=write, session=session):
+                    return work(self._rest(token, session))
+            except (Expired, SalesforceExpiredSession):
+                self._broker.refused(token)
+        raise unauthorised(doing)
+
+    def _rest(self, token: AccessToken, session: PinnedSession) -> RestClient:
+        known = getattr(self._local, "rest", None)
+        if known is None or known[0] != token.value:
+            rest = RestClient(
+                session_id=token.value,
+                instance_url=self.config.instance_url,
+                session=session,
+                version=self.config.api_version,
+                object_pairs_hook=dict,
+            )
+            known = self._local.rest = (token.value, rest)
+        return known[1]
+
+    def _session(self) -> PinnedSession:
+        session = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = PinnedSession(self.config)
+            with self._sessions_lock:
+                self._sessions.append(session)
+        return session
+
+
+def _relative(url: str) -> str:
+    """What follows ``/services/data/vXX.0/``, so that the version and host in use stay ours."""
+    return url.partition("/services/data/")[2].partition("/")[2]
+
+
+def _answers(ids: Sequence[str], rows: Any) -> list[RowAnswer]:
+    """Per-row answers; HTTP 200 says nothing about them, and a delete's row may lack its id."""
+    found = []
+    for id_, row in zip(ids, rows or [], strict=True):
+        errors = row.get("errors") or [{}]
+        code = str(errors[0].get("statusCode") or "rejected").lower()
+        found.append(RowAnswer(id_, bool(row.get("success")), "" if row.get("success") else code[:60]))
+    return found
