@@ -1,0 +1,228 @@
+"""The range: a simulated company with systems that speak their vendors' protocols over loopback.
+
+    python -m worker.range --seed 7        # prints where it is, runs until SIGTERM
+
+An attacker works in it with a stolen integration's tokens, beside an innocent integration. It is made from a
+seed and keeps one record over all its systems. No live system is ever reachable from it.
+"""
+
+import argparse
+import asyncio
+import json
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from activities.systems.salesforce.peer.app import SalesforcePeer
+from worker.range_actors import Actors
+from worker.range_checks import Assertion, check
+from worker.range_control import RangeApp
+from worker.range_record import Record
+from worker.range_story import alert_of
+from worker.range_world import World, make_world
+
+T = TypeVar("T")
+START_SECONDS = 15.0
+
+
+class Range:
+    """A company and its systems, from ``start`` to ``stop``.
+
+    Use it as a context manager, or by ``await start()`` and ``await stop()``. ``seed`` settles names, ids and
+    counts.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.record = Record()
+        self.world: World = make_world(seed, self.record)
+        self.salesforce = SalesforcePeer(self.world.org, self.world.integrations)
+        self.url = ""
+        self._systems = [self.salesforce]
+        self._server: uvicorn.Server | None = None
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._actors: Actors | None = None
+
+    def __enter__(self) -> "Range":
+        self._open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._close()
+
+    async def start(self) -> str:
+        """Listen on a free port of 127.0.0.1, let the actors begin; the URL."""
+        await asyncio.to_thread(self._open)
+        return self.url
+
+    async def stop(self) -> None:
+        """Stop the actors, let held requests go, close the port."""
+        await asyncio.to_thread(self._close)
+
+    def _open(self) -> None:
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._actors = Actors(self.world, self.url)
+        started = threading.Event()
+        app = RangeApp(self._systems, self)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            http="h11",
+            ws="none",
+            loop="asyncio",
+            timeout_keep_alive=120,
+            timeout_graceful_shutdown=2,
+        )
+        self._server = uvicorn.Server(config)
+
+        async def serve() -> None:
+            self._loop = asyncio.get_running_loop()
+            started.set()
+            assert self._server is not None
+            await self._server.serve(sockets=[listening])
+
+        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), name="range", daemon=True)
+        self._thread.start()
+        # The socket listens only once uvicorn is up; until then a connection would be refused.
+        if not started.wait(START_SECONDS) or not self._wait_started():
+            raise RuntimeError("The range did not start. Look whether this machine allows listening on 127.0.0.1.")
+        self._actors.start()
+
+    def _close(self) -> None:
+        if self._actors is not None:
+            self._actors.stop()
+        if self._server is not None and self._thread is not None and self._thread.is_alive():
+            self._in_loop(self._clear_faults)
+            self._server.should_exit = True
+            self._thread.join(timeout=10)
+
+    def settings(self, home: Path) -> dict[str, dict[str, Any]]:
+        """System to what ``[systems.NAME]`` must hold for a worker to reach it; credentials go into ``home``."""
+        world, org = self.world, self.world.org
+        folder = home / "range"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        key = (folder / "salesforce.pem").resolve()
+        key.touch(mode=0o600)
+        key.write_text(world.stanch_key)
+        return {
+            "salesforce": {
+                "instance_url": f"https://{org.host}",
+                "endpoint": self.url,
+                "flow": "jwt",
+                "consumer_key": world.stanch.consumer_key,
+                "username": world.stanch_user.username,
+                "private_key": f"secret:file/{key}",
+                "app": world.stanch.name,
+            }
+        }
+
+    def alert(self) -> bytes:
+        """The detector's alert: an event as Panther delivers it."""
+        return json.dumps(alert_of(self.world)).encode()
+
+    def inputs_for(self, playbook: str) -> dict[str, Any]:
+        """What a person who knows the story gives a playbook that is started by hand."""
+        return {"app": self.world.stolen.name} if playbook == "crm-oauth-token-theft" else {}
+
+    def spared(self) -> frozenset[str]:
+        """Names and ids that no step may touch: the innocent integration's, and Stanch's own."""
+        world = self.world
+        sessions = [session.id for session in list(world.org.sessions.values()) if session.app == world.innocent.id]
+        kept = (world.innocent, world.innocent_user, world.innocent_grant, world.stanch, world.stanch_user)
+        names = (world.innocent.name, world.innocent_user.username, world.stanch_user.username)
+        return frozenset([*(thing.id for thing in kept), *names, *sessions])
+
+    def do_by_hand(self, entry: Mapping[str, Any]) -> None:
+        """Do what a human step asks of a person in a system; what concerns no system is just said to be done.
+
+        Args:
+            entry: The waiting entry, with its ``question``.
+        """
+        asked = str(entry.get("question", "")).lower()
+        if "block" in asked and self.world.stolen.name.lower() in asked:
+            self.block_app()
+
+    def wrong(self) -> dict[str, str]:
+        """What is not as it should be at the end: name to what was found; empty if all is well."""
+        return {found.name: f"{found.name}: {found.found}" for found in self.check() if not found.ok}
+
+    def block_app(self, name: str | None = None) -> list[str]:
+        """The human act in Setup: block a connected app, by default the stolen one; the sessions it ended.
+
+        Raises:
+            KeyError: There is no such app.
+        """
+        apps = {app.name: app for app in self.world.org.apps.values()}
+        app = apps[name or self.world.stolen.name]
+        return self._in_loop(lambda: self.world.org.block_app(app))
+
+    def check(self) -> list[Assertion]:
+        """Whether the record shows what the token-theft playbook promises."""
+        assert self._actors is not None
+        return check(self.world, self.record, self._actors)
+
+    def state(self) -> dict[str, Any]:
+        """Every system's state, without secrets."""
+        return {system.name: system.view() for system in self._systems}
+
+    def _wait_started(self) -> bool:
+        for _ in range(int(START_SECONDS / 0.01)):
+            assert self._server is not None
+            if self._server.started:
+                return True
+            if self._thread is not None and not self._thread.is_alive():
+                return False
+            threading.Event().wait(0.01)
+        return False
+
+    def _in_loop(self, act: Callable[[], T]) -> T:
+        """Run something in the server's thread, which alone changes the state."""
+        assert self._loop is not None
+
+        async def run() -> T:
+            return act()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(timeout=10)
+
+    def _clear_faults(self) -> None:
+        for system in self._systems:
+            system.faults.clear()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a range until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m worker.range", description="A simulated company on loopback.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--home", type=Path, help="folder for its credentials; a temporary one by default")
+    given = parser.parse_args(arguments)
+    stopped = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopped.set())
+    with tempfile.TemporaryDirectory(prefix="stanch-range-") as folder, Range(given.seed) as world:
+        shown = {
+            "url": world.url,
+            "seed": given.seed,
+            "systems": world.settings(given.home or Path(folder)),
+            "alert": json.loads(world.alert()),
+        }
+        sys.stdout.write(json.dumps(shown) + "\n")
+        sys.stdout.flush()
+        stopped.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
