@@ -16,8 +16,8 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from activities.catalog import CATALOG
-from worker.embedded import OLDEST
 from worker.edge import key_ring, secrets_of
+from worker.embedded import OLDEST
 from worker.settings import Settings
 from worker.start_parts import library, open_store
 from worker.systems import ConnectedSystems
@@ -97,7 +97,6 @@ def _keys(settings: Settings) -> Finding:
 def _playbooks(settings: Settings) -> Finding:
     def check() -> Finding:
         from playbooks.compile import validate
-
         from worker.desk.playbooks import listing, sources
 
         shelf = library(settings)

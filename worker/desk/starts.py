@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from playbooks.compile import compile_plan
-from playbooks.loader import Library
 from pydantic import BaseModel
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateStage
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from playbooks.compile import compile_plan
 from playbooks.contract import ActionFacts, Json, NewEntry, Notice, RunContext, Urgency
+from playbooks.loader import Library
 from playbooks.policy import Policy
 from playbooks.problems import Problem
 from worker.desk.playbooks import listing

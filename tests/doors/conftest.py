@@ -1,0 +1,132 @@
+"""A whole installation behind its HTTP door: real store, server, workers and workflows, on the lab's actions."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from playbooks.contract import RunContext
+from playbooks.loader import Library
+from playbooks.policy import Policy
+from worker.api.app import create_app
+from worker.desk.desk import Desk
+from worker.desk.starts import Installation
+from worker.start_http import listening
+
+PLAYBOOK = """
+stanch: 1
+id: contain-things
+version: 1.0.0
+title: Contain things
+inputs:
+  who: {type: string, default: x}
+steps:
+  - {id: things, action: lab.list_things, with: {prefix: t}}
+  - id: go
+    approve: [end, one]
+    by: {roles: [crm_owner], count: 2}
+    within: 15m
+    on_timeout: [deny]
+    on_deny: continue
+  - {id: end, phase: contain, action: lab.end_matching, with: {prefix: t}}
+  - {id: one, phase: contain, action: lab.touch, with: {name: "{{ inputs.who }}"}}
+always:
+  - id: data
+    ask: Did personal data leave?
+    by: {roles: [privacy_officer]}
+    form:
+      left: {type: boolean}
+      subjects: {type: integer, required: false}
+    within: 1h
+    on_timeout: [unanswered]
+"""
+
+CAST = {
+    "amal": ("crm_owner",),
+    "bo": ("crm_owner",),
+    "cleo": ("incident_commander",),
+    "dara": ("privacy_officer", "legal"),
+    "root": ("admin",),
+    "vic": ("viewer",),
+    "detector": ("detector",),
+}
+
+
+@dataclass
+class House:
+    """One installation and its people."""
+
+    env: Any
+    desk: Desk
+    url: str
+    tokens: dict[str, str]
+    http: httpx.AsyncClient
+
+    async def ask(self, person: str, method: str, path: str, body: Any = None) -> httpx.Response:
+        """One request as a person."""
+        headers = {"Authorization": f"Bearer {self.tokens.get(person, person)}"}
+        return await self.http.request(method, path, json=body, headers=headers)
+
+    async def start(self, person: str = "cleo", **body: Any) -> str:
+        """Start the playbook and return the incident."""
+        answer = await self.ask(person, "POST", "/v1/incidents", {"playbook": "contain-things", **body})
+        assert answer.status_code == 201, answer.text
+        return str(answer.json()["incident"])
+
+    async def card(self, incident: str, step: str, person: str = "amal") -> dict[str, Any]:
+        """What waits at a step, as a person sees it."""
+        for _ in range(200):
+            answer = await self.ask(person, "GET", f"/v1/decisions?incident={incident}")
+            for entry in answer.json()["decisions"]:
+                if entry["step"] == step:
+                    return dict(entry)
+            await asyncio.sleep(0.05)
+        raise AssertionError((await self.ask(person, "GET", f"/v1/incidents/{incident}")).text)
+
+    async def decide(self, incident: str, person: str, card: dict[str, Any], verdict: str, **more: Any) -> Any:
+        """Decide what a card shows."""
+        body = {"step": card["step"], "digest": card["digest"], "verdict": verdict, **more}
+        return await self.ask(person, "POST", f"/v1/incidents/{incident}/decisions", body)
+
+    async def ended(self, incident: str) -> dict[str, Any]:
+        """The incident once all its runs have ended."""
+        for _ in range(300):
+            shown = (await self.ask("cleo", "GET", f"/v1/incidents/{incident}")).json()
+            if shown["runs"] and all(run["status"] in ENDED for run in shown["runs"]):
+                return dict(shown)
+            await asyncio.sleep(0.05)
+        raise AssertionError(shown)
+
+
+ENDED = {"done", "failed", "denied", "cancelled", "undone"}
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def house(worker_env: Any, tmp_path: Any) -> AsyncIterator[House]:
+    """The installation, listening, with its workers at work."""
+    (tmp_path / "playbooks").mkdir()
+    (tmp_path / "playbooks" / "contain-things.yaml").write_text(PLAYBOOK)
+    key = Ed25519PrivateKey.generate()
+    installation = Installation(
+        library=Library.of(tmp_path / "playbooks"),
+        actions=worker_env.catalog.facts(),
+        policy=Policy(),
+        context=RunContext(mode=worker_env.settings.mode),
+        queue_prefix=worker_env.prefix,
+        desk_keys={"k1": key.public_key().public_bytes_raw().hex()},
+    )
+    desk = Desk(worker_env.store, worker_env.client, installation, key, "k1")
+    tokens = {}
+    for name, roles in CAST.items():
+        desk.people.add(name, roles)
+        tokens[name] = desk.people.token(name)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(worker_env.workers())
+        url = await stack.enter_async_context(listening(create_app(desk), "127.0.0.1", 0))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))
+        yield House(worker_env, desk, url, tokens, http)
