@@ -182,7 +182,7 @@ def action(
     preauthorised: str | None = None,
     selector: bool = False,
     timeout: timedelta = timedelta(seconds=60),
-    heartbeat: timedelta | None = None,
+    heartbeat: timedelta = timedelta(seconds=5),
     max_attempts: int = 5,
     domain: str | None = None,
 ) -> Callable[[type[Action]], ActionSpec]:
@@ -202,7 +202,7 @@ def action(
         preauthorised: Name of the condition under which policy may let it run by itself.
         selector: Whether its parameters select live targets.
         timeout: Longest that one attempt may take.
-        heartbeat: How soon a dead worker is noticed; for anything over 2 s.
+        heartbeat: How soon a dead worker is noticed. The runner beats by itself, a few times as often.
         max_attempts: Tries of one call before a person is asked.
         domain: Credential domain, default the system.
 
@@ -241,7 +241,7 @@ def action(
             preauthorised=preauthorised,
             selector=selector,
             timeout_seconds=max(1, round(timeout.total_seconds())),
-            heartbeat_seconds=max(1, round(heartbeat.total_seconds())) if heartbeat else None,
+            heartbeat_seconds=max(1, round(heartbeat.total_seconds())),
             max_attempts=max_attempts,
             queue=domain or system,
             params=fields_of(params),

@@ -75,5 +75,6 @@ class Attempt:
 
     async def _beats(self, every: float) -> None:
         while True:
-            activity.heartbeat(*([] if self._position is None else [self._position]))
+            # Most actions end before the first beat, and then cost the server none.
             await asyncio.sleep(every)
+            activity.heartbeat(*([] if self._position is None else [self._position]))

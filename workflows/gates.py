@@ -174,6 +174,7 @@ def with_defaults(form: Mapping[str, InputFacts], values: Mapping[str, Json]) ->
 def escalate(gate: Gate, now: datetime, deadline: str) -> str:
     """Take the next link of the time-out chain: its role joins every need, votes stay. Returns the role."""
     link = gate.chain.pop(0)
+    gate.escalations += 1
     gate.needs = [
         need if link.role in need.roles else need.model_copy(update={"roles": (*need.roles, link.role)})
         for need in gate.needs

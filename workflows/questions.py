@@ -79,13 +79,12 @@ async def closed(run: Run, step: PlannedStep, place: Place, record: StepRecord, 
     if not gate.recorded:
         await run.flush()
         gate.recorded = True
-    key, links = place.key(step.path), 0
+    key = place.key(step.path)
     try:
         while gate.status == "open":
             if await run.wait(lambda: gate.status != "open", place, gate.deadline):
                 break
-            links += 1
-            _silence(run, step, place, key, gate, links)
+            _silence(run, step, place, key, gate)
     except (RunCancelled, StepFailed):
         gate.status, gate.closed_at = "closed", run.clock.stamp()
         _conclude(run, step, place, key, gate)
@@ -95,12 +94,12 @@ async def closed(run: Run, step: PlannedStep, place: Place, record: StepRecord, 
     return gate
 
 
-def _silence(run: Run, step: PlannedStep, place: Place, key: str, gate: Gate, links: int) -> None:
+def _silence(run: Run, step: PlannedStep, place: Place, key: str, gate: Gate) -> None:
     if gate.chain:
         link: Escalate = gate.chain[0]
         role = escalate(gate, run.clock.now(), run.clock.after(link.within_seconds))
         run.note("gate.escalated", place=place, step=step, role=role, round=gate.round)
-        tell_gate(run, key, gate, Urgency.PAGE, links, (role,))
+        tell_gate(run, key, gate, Urgency.PAGE, gate.escalations, (role,))
     elif gate.terminal is not None:
         gate.status, gate.closed_at = "expired", run.clock.stamp()
     else:
@@ -119,6 +118,7 @@ def _conclude(run: Run, step: PlannedStep, place: Place, key: str, gate: Gate) -
         status=gate.status,
         verdict=gate.verdict,
         by=list(gate.decided_by),
+        refused=gate.refused,
         round=gate.round,
     )
     if gate.break_glass is not None:

@@ -130,6 +130,8 @@ class Gate(BaseModel):
     decided_by: list[str] = Field(default_factory=list)
     break_glass: str | None = None
     refused: int = 0
+    escalations: int = 0
+    """Links of the chain taken so far; it names their notices, so it must outlive an execution."""
     round: int = 1
     consumed: bool = False
     """Whether the walk has acted on how it closed."""

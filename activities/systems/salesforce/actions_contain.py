@@ -46,7 +46,6 @@ class AbortBulkJobsParams(TheseTargets):
     preauthorised="jobs_read_from_org",
     scopes=("DataManagement",),
     timeout=timedelta(minutes=15),
-    heartbeat=timedelta(seconds=30),
 )
 class AbortBulkJobs(TargetAction[AbortBulkJobsParams, Counted]):
     """Abort bulk jobs."""
@@ -160,7 +159,6 @@ _REVOKE = {
     "needs_evidence": NEEDS,
     "scopes": ("CustomizeApplication",),
     "timeout": timedelta(minutes=20),
-    "heartbeat": timedelta(seconds=30),
 }
 
 
@@ -213,7 +211,6 @@ class EndSessionsParams(TheseTargets):
     needs_evidence=NEEDS,
     scopes=("ManageUsers",),
     timeout=timedelta(minutes=15),
-    heartbeat=timedelta(seconds=30),
 )
 class EndSessions(TargetAction[EndSessionsParams, Counted]):
     """End sessions."""
@@ -277,7 +274,6 @@ class FreezeUsersParams(Params):
     reversible=True,
     scopes=("ManageUsers", "FreezeUsers"),
     timeout=timedelta(minutes=15),
-    heartbeat=timedelta(seconds=30),
 )
 class FreezeUsers(TargetAction[FreezeUsersParams, Counted]):
     """Freeze users."""

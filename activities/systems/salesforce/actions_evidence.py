@@ -41,7 +41,6 @@ class CollectEventLogsParams(Params):
     acquires=LOGS,
     scopes=("ViewEventLogFiles",),
     timeout=timedelta(minutes=15),
-    heartbeat=timedelta(seconds=30),
 )
 class CollectEventLogs(Action[CollectEventLogsParams, Secured]):
     """Secure Salesforce event log files."""
@@ -96,7 +95,6 @@ class CollectLoginHistoryParams(Params):
     acquires=LOGS,
     scopes=("ManageUsers",),
     timeout=timedelta(minutes=5),
-    heartbeat=timedelta(seconds=30),
 )
 class CollectLoginHistory(Action[CollectLoginHistoryParams, Secured]):
     """Secure the login history."""
@@ -130,7 +128,6 @@ class CollectSetupAuditParams(Params):
     acquires=LOGS,
     scopes=("ViewSetup",),
     timeout=timedelta(minutes=5),
-    heartbeat=timedelta(seconds=30),
 )
 class CollectSetupAudit(Action[CollectSetupAuditParams, Secured]):
     """Secure the setup audit trail."""
@@ -159,7 +156,6 @@ class SnapshotAccessParams(Params):
     acquires=LOGS,
     scopes=("ManageUsers", "CustomizeApplication"),
     timeout=timedelta(minutes=10),
-    heartbeat=timedelta(seconds=30),
 )
 class SnapshotAccess(Action[SnapshotAccessParams, Secured]):
     """Secure who has access now: tokens, sessions, jobs, logins, apps."""

@@ -34,7 +34,6 @@ class TokensListed(Result):
     owner=OWNER,
     scopes=("CustomizeApplication",),
     timeout=timedelta(minutes=10),
-    heartbeat=timedelta(seconds=30),
 )
 class ListOAuthTokens(Action[WhichTokens, TokensListed]):
     """List OAuth tokens."""
@@ -101,7 +100,6 @@ class Listed(Result):
     owner=OWNER,
     scopes=("ManageUsers",),
     timeout=timedelta(minutes=5),
-    heartbeat=timedelta(seconds=30),
 )
 class ListSessions(Action[WhoseSessions, Listed]):
     """List live sessions."""
@@ -132,7 +130,6 @@ class WhichJobs(Params):
     owner=OWNER,
     scopes=("DataManagement",),
     timeout=timedelta(minutes=5),
-    heartbeat=timedelta(seconds=30),
 )
 class ListBulkJobs(Action[WhichJobs, Listed]):
     """List bulk jobs."""
