@@ -10,26 +10,21 @@ import argparse
 import asyncio
 import json
 import signal
-import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-
-import uvicorn
+from typing import Any
 
 from activities.systems.salesforce.peer.app import SalesforcePeer
 from worker.range_actors import Actors
 from worker.range_checks import Assertion, check
 from worker.range_control import RangeApp
 from worker.range_record import Record
+from worker.range_server import LoopbackServer
 from worker.range_story import alert_of
 from worker.range_world import World, make_world
-
-T = TypeVar("T")
-START_SECONDS = 15.0
 
 
 class Range:
@@ -46,9 +41,7 @@ class Range:
         self.salesforce = SalesforcePeer(self.world.org, self.world.integrations)
         self.url = ""
         self._systems = [self.salesforce]
-        self._server: uvicorn.Server | None = None
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server = LoopbackServer(RangeApp(self._systems, self))
         self._actors: Actors | None = None
 
     def __enter__(self) -> "Range":
@@ -68,46 +61,16 @@ class Range:
         await asyncio.to_thread(self._close)
 
     def _open(self) -> None:
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self.url = self._server.open()
         self._actors = Actors(self.world, self.url)
-        started = threading.Event()
-        app = RangeApp(self._systems, self)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            http="h11",
-            ws="none",
-            loop="asyncio",
-            timeout_keep_alive=120,
-            timeout_graceful_shutdown=2,
-        )
-        self._server = uvicorn.Server(config)
-
-        async def serve() -> None:
-            self._loop = asyncio.get_running_loop()
-            started.set()
-            assert self._server is not None
-            await self._server.serve(sockets=[listening])
-
-        self._thread = threading.Thread(target=lambda: asyncio.run(serve()), name="range", daemon=True)
-        self._thread.start()
-        # The socket listens only once uvicorn is up; until then a connection would be refused.
-        if not started.wait(START_SECONDS) or not self._wait_started():
-            raise RuntimeError("The range did not start. Look whether this machine allows listening on 127.0.0.1.")
         self._actors.start()
 
     def _close(self) -> None:
         if self._actors is not None:
             self._actors.stop()
-        if self._server is not None and self._thread is not None and self._thread.is_alive():
-            self._in_loop(self._clear_faults)
-            self._server.should_exit = True
-            self._thread.join(timeout=10)
+        if self._server.serving:
+            self._server.run(self._clear_faults)
+            self._server.close()
 
     def settings(self, home: Path) -> dict[str, dict[str, Any]]:
         """System to what ``[systems.NAME]`` must hold for a worker to reach it; credentials go into ``home``."""
@@ -167,7 +130,7 @@ class Range:
         """
         apps = {app.name: app for app in self.world.org.apps.values()}
         app = apps[name or self.world.stolen.name]
-        return self._in_loop(lambda: self.world.org.block_app(app))
+        return self._server.run(lambda: self.world.org.block_app(app))
 
     def check(self) -> list[Assertion]:
         """Whether the record shows what the token-theft playbook promises."""
@@ -177,25 +140,6 @@ class Range:
     def state(self) -> dict[str, Any]:
         """Every system's state, without secrets."""
         return {system.name: system.view() for system in self._systems}
-
-    def _wait_started(self) -> bool:
-        for _ in range(int(START_SECONDS / 0.01)):
-            assert self._server is not None
-            if self._server.started:
-                return True
-            if self._thread is not None and not self._thread.is_alive():
-                return False
-            threading.Event().wait(0.01)
-        return False
-
-    def _in_loop(self, act: Callable[[], T]) -> T:
-        """Run something in the server's thread, which alone changes the state."""
-        assert self._loop is not None
-
-        async def run() -> T:
-            return act()
-
-        return asyncio.run_coroutine_threadsafe(run(), self._loop).result(timeout=10)
 
     def _clear_faults(self) -> None:
         for system in self._systems:
