@@ -129,7 +129,7 @@ def mapped(doing: str, *, write: bool = False, session: PinnedSession | None = N
         if write:
             raise _lost(doing) from None
         raise Unavailable(f"The answer of Salesforce broke off ({doing}). Nothing was changed.") from None
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
         if write:
             raise _lost(doing) from None
         raise Unavailable(

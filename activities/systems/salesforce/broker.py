@@ -23,6 +23,7 @@ from activities.systems.salesforce.config import SalesforceConfig
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 JWT_SECONDS = 150
 EARLY = 30.0
+"""Seconds before its end at which a token is renewed; half of its life if that is less."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class AccessToken:
     org: str
     until: float
 
+    def __reduce__(self) -> str:
+        raise TypeError("an access token is never written down")
+
 
 class TokenBroker:
     """One sign-in at a time for all threads of a worker."""
@@ -42,6 +46,7 @@ class TokenBroker:
         self._config, self._vault = config, vault
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
+        self._fingerprint_key: bytes | None = None
 
     def token(self) -> AccessToken:
         """The token in use, or a fresh one.
@@ -51,7 +56,7 @@ class TokenBroker:
             Transient: Salesforce is not reachable.
         """
         with self._lock:
-            if self._token is None or time.monotonic() >= self._token.until - EARLY:
+            if self._token is None or time.monotonic() >= self._token.until:
                 self._token = self._sign_in()
             return self._token
 
@@ -68,13 +73,22 @@ class TokenBroker:
 
     def fingerprint(self, secret_text: str) -> str:
         """Keyed fingerprint of a grant's delete token: the same in every worker that has the credential."""
-        return hmac.new(self._fingerprint_key(), secret_text.encode(), hashlib.sha256).hexdigest()[:32]
+        if self._fingerprint_key is None:
+            config = self._config
+            credential = config.private_key if config.flow == "jwt" else config.consumer_secret
+            known = self._secret(config.fingerprint_key or credential or "")
+            self._fingerprint_key = hashlib.sha256(b"stanch/fingerprint/1" + known.encode()).digest()
+        return hmac.new(self._fingerprint_key, secret_text.encode(), hashlib.sha256).hexdigest()[:32]
 
-    def _fingerprint_key(self) -> bytes:
-        config = self._config
-        reference = config.fingerprint_key or (config.private_key if config.flow == "jwt" else config.consumer_secret)
-        assert reference is not None
-        return hashlib.sha256(b"stanch/fingerprint/1" + self._vault.get(reference).encode()).digest()
+    def _secret(self, reference: str) -> str:
+        try:
+            return self._vault.get(reference)
+        except Exception as error:
+            # A vault's own errors have a code and name the reference only; of others nothing is told.
+            said = str(error) if hasattr(error, "code") else f"{reference}: {type(error).__name__}."
+            raise AuthFailed(
+                f"A credential of the Salesforce integration cannot be read. Nothing was sent. {said}"
+            ) from None
 
     def _sign_in(self) -> AccessToken:
         config = self._config
@@ -92,10 +106,10 @@ class TokenBroker:
     def _form(self) -> dict[str, str]:
         config = self._config
         key = config.consumer_key
-        key = self._vault.get(key) if key.startswith("secret:") else key
+        key = self._secret(key) if key.startswith("secret:") else key
         if config.flow == "client_credentials":
             assert config.consumer_secret is not None
-            secret_text = self._vault.get(config.consumer_secret)
+            secret_text = self._secret(config.consumer_secret)
             return {"grant_type": "client_credentials", "client_id": key, "client_secret": secret_text}
         assert config.private_key is not None
         claims = {
@@ -105,7 +119,7 @@ class TokenBroker:
             "exp": int(time.time()) + JWT_SECONDS,
         }
         try:
-            assertion = jwt.encode(claims, self._vault.get(config.private_key), algorithm="RS256")
+            assertion = jwt.encode(claims, self._secret(config.private_key), algorithm="RS256")
         except (ValueError, jwt.PyJWTError):
             raise AuthFailed(
                 "The private key of the Salesforce integration is no PEM key for RS256. Nothing was sent. "
@@ -117,7 +131,8 @@ class TokenBroker:
         # ``id`` is https://HOST/id/ORG/USER; only its last parts are used, the host is never called.
         org, user = str(answer["id"]).rstrip("/").split("/")[-2:]
         lasts = float(answer.get("expires_in") or self._config.token_minutes * 60)
-        return AccessToken(str(answer["access_token"]), user, org, time.monotonic() + lasts)
+        until = time.monotonic() + lasts - min(EARLY, lasts / 2)
+        return AccessToken(str(answer["access_token"]), user, org, until)
 
 
 def _refused(answer: requests.Response, session: PinnedSession) -> ConnectorError:

@@ -70,6 +70,9 @@ class Grant:
     fp: str
     delete_token: str = field(repr=False, compare=False)
 
+    def __reduce__(self) -> str:
+        raise TypeError("a grant is never written down with its delete token; its row is")
+
     def row(self) -> dict[str, Json]:
         """As it may stand in evidence."""
         return {
