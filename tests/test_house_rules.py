@@ -89,7 +89,7 @@ def test_importing_workflows_brings_no_vendor_library() -> None:
         "import sys, importlib, pkgutil, workflows\n"
         "[importlib.import_module('workflows.' + m.name) for m in pkgutil.iter_modules(workflows.__path__)]\n"
         "bad = {'simple_salesforce', 'requests', 'sqlalchemy', 'fastapi', 'httpx', 'yaml', 'click'} & set(sys.modules)\n"
-        "sys.exit(', '.join(sorted(bad)))"
+        "sys.exit(', '.join(sorted(bad)) or 0)"
     )
     ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
@@ -140,7 +140,7 @@ def test_no_test_patches_what_it_tests() -> None:
 def test_requirement_files_record_no_place() -> None:
     for name in ("requirements.txt", "requirements-dev.txt"):
         text = (ROOT / name).read_text(encoding="utf-8")
-        assert "http" not in text and "--index" not in text
+        assert "://" not in text and "--index" not in text
         pins = [line for line in text.splitlines() if line and line[0].isalpha()]
         assert pins and all("==" in line for line in pins)
         assert text.count("--hash=sha256:") >= len(pins)
