@@ -63,7 +63,7 @@ class SalesforceConfig(BaseModel):
         parts = urlsplit(url)
         if parts.scheme != "https" or not parts.hostname or parts.username or parts.path not in ("", "/"):
             raise ValueError("write https://HOST, nothing before or behind it")
-        return f"https://{parts.netloc}"
+        return f"https://{parts.netloc.lower()}"
 
     @field_validator("endpoint")
     @classmethod
