@@ -245,7 +245,7 @@ def action(
             max_attempts=max_attempts,
             queue=domain or system,
             params=fields_of(params),
-            outputs=fields_of(result),
+            outputs=outputs_of(result),
         )
         body.facts, body.result_type = facts, result
         return ActionSpec(facts=facts, params=params, result=result, body=body)
@@ -266,6 +266,14 @@ def _models(name: str, body: type) -> tuple[type[Params], type[Result]]:
 def fields_of(model: type[BaseModel]) -> dict[str, FieldFacts]:
     """Facts of each field of a parameters or result model, under the names that playbooks write."""
     return {known.alias or name: _field(name, known) for name, known in model.model_fields.items()}
+
+
+def outputs_of(model: type[BaseModel]) -> dict[str, FieldFacts]:
+    """Facts of a result's fields. Only what may be ``None`` is ever missing from an output, so a field with
+    another default is as sure as one without."""
+    found = fields_of(model)
+    sure = {known.alias or name for name, known in model.model_fields.items() if known.default is not None}
+    return {name: facts.model_copy(update={"required": name in sure}) for name, facts in found.items()}
 
 
 def _field(name: str, known: FieldInfo) -> FieldFacts:

@@ -108,7 +108,7 @@ class Read(Params):
 
 
 class WasRead(Result):
-    value: Any = None
+    value: Any
     count: int = 1
 
 

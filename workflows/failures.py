@@ -1,5 +1,7 @@
 """What follows a failure: the step's ``on_failure``, and effects of which nobody knows whether they happened."""
 
+from dataclasses import replace
+
 from playbooks.contract import ActionFacts, ActionResult, Affected, Json, Permit, Verb
 from playbooks.digest import digest_of
 from playbooks.plan import ActionStep, Escalate, PlannedStep, Terminal, Waiting
@@ -37,8 +39,9 @@ async def resolve_unknown(
         StepFailed: it did not happen.
     """
     key = place.key(step.path)
+    record.status = "unknown"
+    run.reporter.changed(always=True)
     while True:
-        record.status = "unknown"
         gate = live(run, key)
         if gate is None or gate.kind != "unknown":
             times = FAILURE_WAITING.model_copy(update={"chain": CHAIN})
@@ -59,10 +62,8 @@ async def resolve_unknown(
                     **opened,
                 ),
             )
-        try:
-            gate = await closed(run, step, place, record, gate)
-        finally:
-            record.status = "unknown"
+        # Neither a cancel nor an enclosing time-out answers it: what happened has to be found out all the same.
+        gate = await closed(run, step, replace(place, always=True, until=None, halts=()), record, gate)
         record.by = list(gate.decided_by)
         if gate.verdict == "happened":
             return await _as_it_is(attempts, params, permit)

@@ -75,7 +75,9 @@ async def closed(run: Run, step: PlannedStep, place: Place, record: StepRecord, 
         RunCancelled, StepFailed: the run or the enclosing block ended first; the gate is then closed.
         Suspended: this execution ends; the gate stays open.
     """
-    record.status, record.waiting_for = "waiting", gate.kind
+    # An effect that may have happened stays ``unknown`` while people find out: nothing may close over it.
+    record.status = "unknown" if gate.kind == "unknown" else "waiting"
+    record.waiting_for = gate.kind
     if not gate.recorded:
         await run.flush()
         gate.recorded = True
@@ -90,7 +92,9 @@ async def closed(run: Run, step: PlannedStep, place: Place, record: StepRecord, 
         _conclude(run, step, place, key, gate)
         raise
     _conclude(run, step, place, key, gate)
-    record.status, record.waiting_for = "running", None
+    record.waiting_for = None
+    if gate.kind != "unknown":
+        record.status = "running"
     return gate
 
 

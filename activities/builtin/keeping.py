@@ -85,7 +85,9 @@ class Keeping:
         try:
             if not ref.startswith("outcome:"):
                 return json.loads(store.evidence.read(ref))
-            body = store.journal.outcome(incident, ref.removeprefix("outcome:"))
+            key = ref.removeprefix("outcome:")
+            # An outcome of a first try stands under the bare key, a later one under its try.
+            body = store.journal.outcome(incident, key) or store.journal.outcome(incident, key.rpartition("/")[0])
             if body is None:
                 raise LookupError(ref)
             result = result_of(store, body)

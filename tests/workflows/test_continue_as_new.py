@@ -57,7 +57,9 @@ def meant(run: Running) -> dict[str, list]:
             body.pop("digest", None)
         if entry["kind"].startswith(("incident.", "run.expected", "clock.", "fact.", "run.adopted", "evidence.")):
             continue
-        found[str(body.get("step"))].append((entry["kind"], repr(sorted(body.items(), key=str))))
+        # Items of a loop are branches beside each other: the order counts within each.
+        place = f"{body.get('step')}[{body.get('item')}]"
+        found[place].append((entry["kind"], repr(sorted(body.items(), key=str))))
     return dict(found)
 
 

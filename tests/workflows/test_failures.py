@@ -136,6 +136,20 @@ async def test_pause_starts_no_further_step(stage: Stage) -> None:
     assert {"run.paused", "run.resumed"} <= set(run.kinds())
 
 
+async def test_a_cancel_does_not_end_the_question_whether_an_effect_happened(stage: Stage) -> None:
+    stage.world.fault("lost", 1)
+    run = await stage.start(HEAD + "steps:\n  - {id: one, action: lab.touch_once, with: {name: x}}\n  - {note: next}\n")
+    await run.decide("one", "amal")
+    await run.waiting("one", kind="unknown")
+    await run.handle.cancel()
+    await asyncio.sleep(0.5)
+    status = await run.status()
+    assert status["status"] == "waiting" and step_of(status, "one")["status"] == "unknown"
+    await run.decide("one", "amal", "verify")
+    status = await run.until(lambda status: step_of(status, "one")["status"] == "done")
+    assert len(stage.world.effects()) == 1
+
+
 async def test_stanchs_own_integration_is_never_touched(stage: Stage) -> None:
     run = await stage.start(
         HEAD + "steps:\n  - {id: one, action: lab.touch, with: {name: stanch}, on_failure: stop}\n",

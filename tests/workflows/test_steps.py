@@ -90,7 +90,7 @@ steps:
   - id: quiet
     ask: Anyone?
     by: {roles: [privacy_officer]}
-    form: {x: {type: string, required: false}}
+    form: {x: {type: string}}
     within: 1s
     on_timeout: [{escalate: incident_commander, within: 1s}, {default: {x: nobody}}]
   - {id: after, action: lab.read, with: {value: "{{ steps.quiet.x }}"}}

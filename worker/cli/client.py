@@ -197,6 +197,7 @@ def _configured() -> str:
 
 
 def written(path: Path) -> dict[str, Any]:
+    """The JSON object in a file of the home; empty if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError):
