@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from activities.catalog import CATALOG
+from worker.bundle_verify import bundle_is_intact
 from worker.cli.client import ApiClient
 from worker.cli.output import emit, show
 from worker.demo_people import CAST, Script

@@ -109,10 +109,9 @@ async def close(desk: ADesk, actor: AnActor, incident: str, body: bodies.Close) 
 async def export(desk: ADesk, actor: AnActor, incident: str) -> FileResponse:
     """The incident's bundle, signed: journal, evidence, drafts, plans, histories."""
     require(actor.name, actor.roles, "ack")
-    desk.views.known(incident)
     folder = tempfile.TemporaryDirectory(prefix="stanch-export-")
     target = Path(folder.name) / f"{incident}.zip"
-    await desk.export(incident, target)
+    await desk.export(incident, target, actor)
     return FileResponse(
         target, media_type="application/zip", filename=target.name, background=BackgroundTask(folder.cleanup)
     )

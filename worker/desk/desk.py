@@ -2,13 +2,18 @@
 
 import asyncio
 import logging
+import uuid
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from playbooks.contract import NewEntry
+from worker.bundle import export
+from worker.bundle_histories import fetch_histories
 from worker.desk.decisions import Actor, Decisions
 from worker.desk.life import Life
 from worker.desk.outbox import Outbox
@@ -16,6 +21,7 @@ from worker.desk.people import People
 from worker.desk.reconcile import Reconciler
 from worker.desk.refusals import DeskRefusal
 from worker.desk.starts import Installation, Starts
+from worker.desk.times import stamp
 from worker.desk.views import Views, hold_document
 from worker.store import Store
 
@@ -63,6 +69,26 @@ class Desk:
         if person is None:
             raise DeskRefusal("unknown_person", "Nobody is known by this token. Nothing was done.")
         return Actor(name=person.name, roles=tuple(person.roles), door=door)
+
+    async def export(self, incident: str, target: Path, actor: Actor) -> None:
+        """Write the incident's signed bundle; that it was taken out, and by whom, is part of the record.
+
+        Raises:
+            DeskRefusal: ``not_found``.
+            ExportRefused: this installation cannot sign.
+        """
+        self.views.known(incident)
+        workflows = [f"incident/{incident}", *self.store.incidents.runs(incident)]
+        histories = await fetch_histories(self.client, workflows)
+        entry = NewEntry(
+            key=f"exported/{uuid.uuid4().hex}",
+            kind="incident.exported",
+            at=stamp(),
+            actor=actor.name,
+            door=actor.door,
+            body={"histories": len(histories.held), "histories_missing": len(histories.missing)},
+        )
+        await asyncio.to_thread(export, self.store, incident, target, histories, by=entry)
 
     async def health(self) -> dict[str, Any]:
         """What this process depends on; ``ok`` if it can do its work. Doors answer even when it cannot."""
