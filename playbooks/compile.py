@@ -24,6 +24,8 @@ from playbooks.review_safety import Safety
 from playbooks.review_steps import called_by
 
 MAX_PLAN = 256 * 1024
+LEAST_STEP = 256
+"""Bytes of a plan that no step does without: a plan far too large is refused before it is written."""
 MAX_DEPTH = 5
 """Sub-playbooks within sub-playbooks (design, semantics 7)."""
 
@@ -63,8 +65,8 @@ def validate(
     sizes: dict[str, int] = {}
     _graph(source, library, actions, regimes, (), sizes, found)
     if not has_errors(found):
-        if _size(source, library) > MAX_PLAN:
-            said = f"With the playbooks that it runs it is larger than {MAX_PLAN // 1024} KB."
+        if _steps(source, library, {}) * LEAST_STEP > MAX_PLAN or _size(source, library, actions) > MAX_PLAN:
+            said = f"With the playbooks that it runs its plan is larger than {MAX_PLAN // 1024} KB."
             found.append(source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks."))
         elif safety:
             found += Safety(source, library=library, actions=actions, policy=policy or Policy()).problems()[0]
@@ -99,10 +101,21 @@ def _graph(
             _graph(called, library, actions, regimes, (*above, name), done, found)
 
 
-def _size(source: Source, library: Library) -> int:
-    """Bytes of all frames together: a bound from below that needs no plan."""
-    called = [library.get(other) for _, other in called_by(source)]
-    return len(source.text.encode()) // 2 + sum(_size(other, library) for other in called if other is not None)
+def _steps(source: Source, library: Library, counted: dict[str, int]) -> int:
+    """Steps of a plan with those of all playbooks that it runs: each counted once, however often it is run."""
+    name = source.playbook.id
+    if name not in counted:
+        called = [library.get(other) for _, other in called_by(source)]
+        inner = sum(_steps(other, library, counted) for other in called if other is not None)
+        counted[name] = inner + sum(1 for _ in source.playbook.walk())
+    return counted[name]
+
+
+def _size(source: Source, library: Library, actions: Mapping[str, ActionFacts]) -> int:
+    """Bytes of the plan of a run without inputs."""
+    planner = Planner(library, actions)
+    frame = planner.frame(source)
+    return len(jcs(RunPlan(frame=frame, actions={name: actions[name] for name in planner.used})))
 
 
 def compile_plan(

@@ -66,13 +66,14 @@ def established(source: str, truth: bool = True) -> frozenset[Chain]:
 
 
 @lru_cache(maxsize=2048)
-def demands(source: str) -> frozenset[Chain]:
-    """Chains without whose truth this condition cannot hold; what cannot be known is left out.
+def demands(source: str, truth: bool = True) -> frozenset[Chain]:
+    """Chains without whose truth this condition cannot hold (or, with ``truth=False``, cannot but hold); what
+    cannot be known is left out.
 
     Raises:
         ExprError: The expression leaves the grammar.
     """
-    return _demands(parse(source))
+    return _demands(parse(source), truth)
 
 
 @lru_cache(maxsize=2048)
@@ -179,22 +180,25 @@ def _established(node: nodes.Node, truth: bool) -> frozenset[Chain]:
     return _NONE
 
 
-def _demands(node: nodes.Node) -> frozenset[Chain]:
-    if isinstance(node, nodes.And):
-        return _demands(node.left) | _demands(node.right)
-    if isinstance(node, nodes.Or):
-        return _demands(node.left) & _demands(node.right)
-    if isinstance(node, nodes.Compare) and len(node.ops) == 1 and node.ops[0].op == "eq":
-        return _demands(node.expr) if _is_true(node.ops[0].expr) else _NONE
+def _demands(node: nodes.Node, truth: bool) -> frozenset[Chain]:
+    if isinstance(node, nodes.Not):
+        return _demands(node.node, not truth)
+    if isinstance(node, nodes.And | nodes.Or):
+        left, right = _demands(node.left, truth), _demands(node.right, truth)
+        return left | right if isinstance(node, nodes.And) is truth else left & right
+    if isinstance(node, nodes.Compare) and len(node.ops) == 1 and node.ops[0].op in ("eq", "ne"):
+        other = node.ops[0].expr
+        if not isinstance(other, nodes.Const) or not isinstance(other.value, bool):
+            return _NONE
+        same = (node.ops[0].op == "eq") is truth
+        return _demands(node.expr, other.value is same)
+    if not truth:
+        return _NONE
     fallback = _fallback(node)
     if fallback is not None:
         return _NONE if fallback[1] else frozenset((fallback[0],))
     chain = _whole(node)
     return frozenset((chain,)) if chain else _NONE
-
-
-def _is_true(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.Const) and node.value is True
 
 
 def _whole(node: nodes.Node) -> Chain | None:

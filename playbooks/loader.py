@@ -85,7 +85,8 @@ def _load(content: bytes, name: str) -> tuple[Source | None, list[Problem]]:
     except YamlDefect as defect:
         return None, [Problem(name, *defect.place, defect.code, "error", defect.message, defect.hint)]
     if not isinstance(document.value, dict):
-        return None, [_refused(name, "wrong_type", "A playbook is a mapping of keys to values.", "")]
+        said, hint = "A playbook is a mapping of keys to values.", "Begin with stanch: 1."
+        return None, [Problem(name, *document.where(()), "wrong_type", "error", said, hint)]
     try:
         playbook = Playbook.model_validate(document.value)
     except ValidationError as error:

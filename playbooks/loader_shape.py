@@ -80,7 +80,8 @@ def _translated(entry: Mapping[str, Any], document: Document) -> Found:
     if kind == "step_kind":
         return _no_kind(loc, value)
     if "said" in context:
-        return Found(loc, kind, context["said"], context.get("hint", ""), key=tagged[-1:] == ("[key]",))
+        key = context["key"] or tagged[-1:] == ("[key]",)
+        return Found((*loc, *context["at"]), kind, context["said"], context["hint"], key=key)
     if kind in _WANTED:
         return _wrong_type(loc, kind, value)
     return Found(loc, "bad_value", *_bad_value(kind, context, loc, value))

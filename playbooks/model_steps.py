@@ -68,9 +68,10 @@ class BaseStep(Authored):
     def _loop(self) -> "BaseStep":
         given = self.model_fields_set & {"as_", "at_once"}
         if given and "for_each" not in self.model_fields_set:
-            raise wrong("bad_value", f"{sorted(given)[0].rstrip('_')} has a meaning only with for_each.")
+            name = sorted(given)[0].rstrip("_")
+            raise wrong("bad_value", f"{name} has a meaning only with for_each.", at=(name,), key=True)
         if "for_each" in self.model_fields_set and not isinstance(self.for_each, list | str):
-            raise wrong("wrong_type", "for_each takes a list, or an expression that gives one.")
+            raise wrong("wrong_type", "for_each takes a list, or an expression that gives one.", at=("for_each",))
         return self
 
 
@@ -139,11 +140,12 @@ class WaitFor(Authored):
     def _one(cls, value: Any) -> Any:
         if isinstance(value, dict):
             if "event" in value:
-                raise wrong("not_in_this_version", "Waiting for an event is not in this version of Stanch.")
+                said = "Waiting for an event is not in this version of Stanch."
+                raise wrong("not_in_this_version", said, at=("event",), key=True)
             if ("for" in value) == ("until" in value):
                 raise wrong("missing_key", "A wait takes either for or until.", "Write {for: 5m}.")
             if "for" in value and "every" in value:
-                raise wrong("bad_value", "every goes with until, not with for.")
+                raise wrong("bad_value", "every goes with until, not with for.", at=("every",), key=True)
             if isinstance(value.get("for"), str) and "{{" not in value["for"]:
                 Timed.model_validate({"for": value["for"]})
         return value
@@ -171,9 +173,12 @@ class WaitStep(BaseStep):
             missing = "within" if self.within is None else "on_timeout"
             raise wrong("wait_without_end", f"A wait for a condition needs {missing}.", "Or it might never end.")
         if self.wait.for_ is not None and (self.within is not None or self.on_timeout is not None):
-            raise wrong("bad_value", "A wait for a length of time ends by itself; within has no meaning here.")
+            at = ("within",) if self.within is not None else ("on_timeout",)
+            said = "A wait for a length of time ends by itself; within and on_timeout have no meaning here."
+            raise wrong("bad_value", said, at=at, key=True)
         if self.on_timeout is not None and len(self.on_timeout) > 1:
-            raise wrong("bad_value", "Nobody can be asked to end a wait; give on_timeout one entry.")
+            said = "Nobody can be asked to end a wait; give on_timeout one entry."
+            raise wrong("bad_value", said, at=("on_timeout",))
         return self
 
 
@@ -225,7 +230,7 @@ class SetStep(BaseStep):
     def _values(self) -> "SetStep":
         for name, value in self.set.items():
             if value is None:
-                raise wrong("bad_value", f"{name} has no value.", "Only a person can clear a fact.")
+                raise wrong("bad_value", f"{name} has no value.", "Only a person can clear a fact.", at=("set", name))
         return self
 
 

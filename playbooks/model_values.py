@@ -39,11 +39,16 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _SLUG = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 _TEXT = {"type": "string"}
+_LABEL = [{"type": "string"}, {"type": "integer"}]
 
 
-def wrong(code: str, message: str, hint: str = "") -> PydanticCustomError:
-    """An error of a value: ``code`` is the problem's code."""
-    return PydanticCustomError(code, "{said}", {"said": message, "hint": hint})  # type: ignore[arg-type]
+def wrong(
+    code: str, message: str, hint: str = "", *, at: tuple[str | int, ...] = (), key: bool = False
+) -> PydanticCustomError:
+    """An error of a value: ``code`` is the problem's code, ``at`` the part of the value that it stands at, ``key``
+    whether it stands at that part's key."""
+    context = {"said": message, "hint": hint, "at": at, "key": key}
+    return PydanticCustomError(code, "{said}", context)  # type: ignore[arg-type]
 
 
 def seconds(duration: str) -> int:
@@ -143,6 +148,20 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _recipient(text: str) -> str:
+    if _NAME.fullmatch(text) is None:
+        raise wrong("bad_value", f"{text[:70]!r} is nobody.", "Write channel, mail, page or the name of a role.")
+    return text
+
+
+def _label(value: Any) -> Any:
+    for number, item in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(item, bool) or not isinstance(item, str | int):
+            at = (number,) if isinstance(value, list) else ()
+            raise wrong("wrong_type", "A label is text, a whole number or a list of them.", at=at)
+    return value
+
+
 Text = Annotated[StrictStr, AfterValidator(_not_blank), Field(max_length=20_000)]
 Name = Annotated[StrictStr, AfterValidator(_name)]
 LoopName = Annotated[StrictStr, AfterValidator(_loop_name)]
@@ -184,9 +203,14 @@ Type = Annotated[
 ]
 """``string`` and so on, or ``list[string]``."""
 Count = Annotated[StrictInt, Field(ge=1, le=50)]
-Labels = dict[StrictStr, StrictStr | StrictInt | list[StrictStr | StrictInt]]
+Label = Annotated[
+    Json,
+    AfterValidator(_label),
+    WithJsonSchema({"anyOf": [*_LABEL, {"type": "array", "items": {"anyOf": _LABEL}}]}),
+]
+Labels = dict[StrictStr, Label]
 Recipients = Annotated[
-    list[StrictStr],
+    list[Annotated[StrictStr, AfterValidator(_recipient)]],
     BeforeValidator(_one_or_more),
     Field(min_length=1),
     WithJsonSchema({"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}),
@@ -279,12 +303,12 @@ def chain(*ends: str) -> Any:
     def check(links: list[Link]) -> list[Link]:
         if not links or not links[-1].is_end:
             raise wrong("wait_without_end", "on_timeout never ends.", f"End it with {' or '.join(ends)}.")
-        for link in links[:-1]:
+        for number, link in enumerate(links[:-1]):
             if link.is_end:
-                raise wrong("bad_value", f"Nothing can follow {link.outcome}.", "An end stands last.")
+                raise wrong("bad_value", f"Nothing can follow {link.outcome}.", "An end stands last.", at=(number,))
         if links[-1].outcome not in ends:
-            said = f"It cannot end with {links[-1].outcome}."
-            raise wrong("wait_without_end", said, f"End it with {' or '.join(ends)}.")
+            said, last = f"It cannot end with {links[-1].outcome}.", len(links) - 1
+            raise wrong("wait_without_end", said, f"End it with {' or '.join(ends)}.", at=(last,))
         return links
 
     words = [end for end in ends if end != "default"]

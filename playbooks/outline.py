@@ -162,6 +162,11 @@ class Outline:
         return [loc for loc in enclosing(covered) if len(loc) >= len(approve)] + [covered]
 
 
+def stops(block: list[BaseStep]) -> bool:
+    """Whether a block surely ends the run."""
+    return isinstance(block[-1], StopStep) and block[-1].when is None and block[-1].for_each is None
+
+
 def enclosing(loc: Loc) -> list[Loc]:
     """Places of the steps around a place, outermost first."""
     return [loc[: number + 1] for number in range(1, len(loc) - 1) if isinstance(loc[number], int)]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from playbooks.contract import ActionFacts, Json
-from playbooks.expr_names import calls, established
+from playbooks.expr_names import established
 from playbooks.expr_text import ExprError
 from playbooks.loader import Library, Source
 from playbooks.model_steps import (
@@ -20,13 +20,12 @@ from playbooks.model_steps import (
     ParallelStep,
     RequireStep,
     SetStep,
-    StopStep,
 )
-from playbooks.outline import Outline, Part, parts
+from playbooks.outline import Outline, Part, parts, stops
 from playbooks.problems import Problem
 from playbooks.regimes_model import RegimeLibrary
 from playbooks.review_reads import Reads
-from playbooks.review_scope import Env, Types, ends_unset, outputs
+from playbooks.review_scope import Env, Types, ends_unset, outputs, surely_sets
 from playbooks.review_steps import StepRules
 from playbooks.types import given_type, item_type, misfit
 
@@ -65,7 +64,10 @@ class Review:
         main = [loc for loc in self.outline.steps if loc[0] == "steps"]
         start = Env(seen=frozenset(self._named(main)), loops=self._in_loops(main))
         start = replace(start, seen=start.seen - set(start.loops))
-        self._sequence(("always",), playbook.always, start)
+        for number, step in enumerate(playbook.always):
+            after = self._step(("always", number), step, start)
+            # The next step has its turn also where this one has failed.
+            start = after if surely_sets(step) else replace(after, known=start.known)
         return self.found
 
     def _named(self, locs: list[Loc]) -> list[str]:
@@ -83,10 +85,6 @@ class Review:
     def _inputs(self) -> None:
         for name, declared in self.source.playbook.inputs.items():
             self.default(("inputs", name, "default"), declared.type, declared.options, declared.default, Env())
-            for source in self._reads.expressions(("inputs", name, "default"), declared.default):
-                if "now" in calls(source):
-                    said = "now() is not allowed in the default of an input: it is filled in before the run begins."
-                    self.report(("inputs", name, "default"), "unsafe_expression", said)
 
     def default(self, at: Loc, kind: str, options: list[str], value: Json, env: Env) -> None:
         """Check the default of an input or of a form's field."""
@@ -149,9 +147,10 @@ class Review:
                 then = self._sequence((*loc, "then"), step.then, env.knowing(self._established(step.if_)))
                 no = env.knowing(self._established(step.if_, False))
                 other = no if step.else_ is None else self._sequence((*loc, "else"), step.else_, no)
-                if isinstance(step.then[-1], StopStep) and step.then[-1].when is None:
-                    return replace(_together(env, [then, other], other.known), known=other.known)
-                return _together(env, [then, other], then.known & other.known)
+                ways = [(step.then, then), *([(step.else_, other)] if step.else_ is not None else [])]
+                on = [end.known for block, end in ways if not stops(block)]
+                on += [other.known] if step.else_ is None else []
+                return _together(env, [then, other], frozenset.intersection(*on) if on else env.known)
             case RequireStep():
                 return env.knowing(self._established(step.require))
             case SetStep():
@@ -169,8 +168,8 @@ class Review:
             gained = after.known - inner.known if sure else frozenset()
             left = replace(after, names=before.names, known=before.known | gained)
         else:
-            inside = {name: step.id for name in after.seen - before.seen}
-            left = replace(before, loops={**before.loops, **after.loops, **inside})
+            inside = (after.seen | set(after.loops)) - before.seen - set(before.loops)
+            left = replace(before, loops={**before.loops, **dict.fromkeys(inside, step.id)})
         if step.id is None:
             return left
         left = replace(left, seen=left.seen | {step.id})

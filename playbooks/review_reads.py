@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 
 from playbooks.contract import Json
 from playbooks.expr_grammar import ROOTS
-from playbooks.expr_names import Chain, Read, reads
+from playbooks.expr_names import Chain, Read, calls, reads
 from playbooks.expr_text import ExprError, templates
 from playbooks.model_steps import Loc
 from playbooks.problems import did_you_mean
-from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, Env, outputs
+from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, TARGET_FIELDS, Env, outputs
+from playbooks.types import spoken
 
 if TYPE_CHECKING:
     from playbooks.review import Review
@@ -39,18 +40,23 @@ class Reads:
         except ExprError as error:
             self._review.report(at, "unsafe_expression", str(error))
             return
+        if only_incident and "now" in calls(source):
+            said = "now() is not allowed in the default of an input: it is filled in before the run begins."
+            self._review.report(at, "unsafe_expression", said)
         for read in found:
-            if only_incident and read.chain[0] != "incident":
+            head = read.chain[0]
+            if only_incident and head in ROOTS and head != "incident":
+                code = "used_before" if head in ("steps", "inputs") else "unsafe_expression"
                 said = f"The default of an input can read the incident only, not {'.'.join(read.chain)}."
-                self._review.report(at, "unknown_step", said)
+                self._review.report(at, code, said, "It is filled in before the run begins.")
             else:
                 self._read(at, read, env)
 
     def _read(self, at: Loc, read: Read, env: Env) -> None:
         head = read.chain[0]
         if head in env.names:
-            return
-        if head == "steps":
+            self._below(at, read.chain, env)
+        elif head == "steps":
             self._step(at, read, env)
         elif head == "inputs":
             self._input(at, read, env)
@@ -62,14 +68,29 @@ class Reads:
                 and not env.holds(read.chain[:2])
             ):
                 self._unset(at, read.chain[:2], "a fact that an incident may lack")
+            self._below(at, read.chain, env)
         elif head == "run":
             if len(read.chain) > 1 and read.chain[1] not in RUN:
                 said = f"run has no field {read.chain[1]}."
                 self._review.report(at, "unknown_key", said, f"It has {', '.join(RUN)}.")
+            self._below(at, read.chain, env)
         else:
+            known = sorted((*ROOTS, *env.names))
             hint = "result is known only in until of a verify." if head == "result" else ""
-            hint = hint or did_you_mean(head, [*ROOTS, *env.names]) or f"Known here: {', '.join([*ROOTS, *env.names])}."
-            self._review.report(at, "unknown_step", f"Nothing is named {head} here.", hint)
+            hint = hint or did_you_mean(head, known) or f"Known here: {', '.join(known)}."
+            self._review.report(at, "unsafe_expression", f"Nothing is named {head} here.", hint)
+
+    def _below(self, at: Loc, chain: Chain, env: Env) -> None:
+        """A plain value has no fields: what is read below it would only ever be unset."""
+        for length in range(1, len(chain)):
+            kind = self._review.types.of(chain[:length], env)
+            fields = TARGET_FIELDS if kind in ("targets", "grants") else ()
+            if kind not in ("any", "map") and chain[length] not in fields:
+                named = ".".join(chain[:length])
+                hint = f"It has {', '.join(fields)}." if fields else ""
+                said = f"{named} is {spoken(kind)} and has no {chain[length]}."
+                self._review.report(at, "unknown_key", said, hint)
+                return
 
     def _input(self, at: Loc, read: Read, env: Env) -> None:
         declared = self._review.source.playbook.inputs
@@ -80,6 +101,7 @@ class Reads:
             self._review.report(at, "unknown_key", f"The playbook has no input {name}.", hint)
         elif not field.required and field.default is None and not read.guarded and not env.holds(read.chain[:2]):
             self._unset(at, read.chain[:2], "an input that may be left out")
+        self._below(at, read.chain, env)
 
     def _step(self, at: Loc, read: Read, env: Env) -> None:
         outline = self._review.outline
@@ -89,16 +111,15 @@ class Reads:
             hint = did_you_mean(name, outline.by_id)
             self._review.report(at, "unknown_step", f"There is no step with the id {name}.", hint)
             return
-        if len(read.chain) > 2 and read.chain[2] == "meta":
-            if len(read.chain) > 3 and read.chain[3] not in META:
-                said = f"steps.{name}.meta has no field {read.chain[3]}."
-                self._review.report(at, "unknown_key", said, f"It has {', '.join(sorted(META))}.")
-            return
         if name in env.loops:
             loop = env.loops[name]
             said = f"{name} is inside of a for_each and cannot be read from outside of it."
-            hint = f"Read steps.{loop}.outputs." if loop else "Give the loop an id and read its outputs."
+            hint = f"Read steps.{loop}.items." if loop else "Give the loop an id and read its items."
             self._review.report(at, "unknown_step", said, hint)
+        elif len(read.chain) > 2 and read.chain[2] == "meta":
+            if len(read.chain) > 3 and read.chain[3] not in META:
+                said = f"steps.{name}.meta has no field {read.chain[3]}."
+                self._review.report(at, "unknown_key", said, f"It has {', '.join(sorted(META))}.")
         elif name not in env.seen:
             said = f"{name} has not run when this is evaluated."
             hint = "Branches of a parallel do not see each other; put the step after the block, or move it up."
@@ -118,6 +139,7 @@ class Reads:
             self._review.report(at, "unknown_key", said, did_you_mean(field, known) or has)
         elif not read.guarded and not env.holds(read.chain):
             self._unset(at, read.chain[:3], f"{name} may end without it")
+        self._below(at, read.chain, env)
 
     def _unset(self, at: Loc, chain: Chain, why: str) -> None:
         self._review.report(at, "maybe_unset", f"{'.'.join(chain)} may be unset: {why}.", TEST)

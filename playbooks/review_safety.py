@@ -27,9 +27,10 @@ from playbooks.model_steps import (
     WaitStep,
     blocks,
 )
-from playbooks.outline import Outline, enclosing, parts, sources
+from playbooks.outline import Outline, enclosing, parts, sources, stops
 from playbooks.policy import Policy, requirement
 from playbooks.problems import Problem
+from playbooks.review_scope import ends_unset
 
 Evidence = frozenset[tuple[str, str]]
 """Pairs of a system and what was acquired of it."""
@@ -40,10 +41,20 @@ DUTY_ROLES = frozenset(("privacy_officer", "legal"))
 class Safety:
     """The safety tier of one playbook and of those that it runs."""
 
-    def __init__(self, source: Source, *, library: Library, actions: Mapping[str, ActionFacts], policy: Policy) -> None:
-        """The graph tier has found no error."""
+    def __init__(
+        self,
+        source: Source,
+        *,
+        library: Library,
+        actions: Mapping[str, ActionFacts],
+        policy: Policy,
+        judged: dict[tuple[str, Evidence], Evidence] | None = None,
+    ) -> None:
+        """The graph tier has found no error. ``judged`` keeps what sub-playbooks gain, so that each is judged once
+        for the evidence that its callers hold."""
         self._library, self._actions, self._policy = library, actions, policy
         self._source, self._outline = source, Outline(source)
+        self._judged = {} if judged is None else judged
         self.found: list[Problem] = []
 
     def problems(self, start: Evidence = frozenset()) -> tuple[list[Problem], Evidence]:
@@ -95,7 +106,7 @@ class Safety:
     def _approved(self, loc: Loc, step: ActionStep) -> bool:
         """Whether an approve step that surely has its turn before covers the step."""
         asking = self._outline.covered.get(loc)
-        if asking is None:
+        if asking is None or self._outline.steps[asking].for_each is not None:
             return False
         condition = self._outline.steps[asking].when
         if condition is None:
@@ -175,23 +186,37 @@ class Safety:
         elif isinstance(step, RunStep):
             gained = self._called(step, held)
         elif isinstance(step, IfStep):
-            ends = [self._evidence_of((*loc, *inner), block, held) for inner, block in blocks(step)]
-            gained = frozenset.intersection(*ends) if len(ends) > 1 else frozenset()
+            ways = [(block, self._evidence_of((*loc, *inner), block, held)) for inner, block in blocks(step)]
+            ends = [end for block, end in ways if not stops(block)]
+            ends += [held] if step.else_ is None else []
+            gained = frozenset.intersection(*ends) if ends else frozenset()
         else:
             for inner, block in blocks(step):
                 gained |= self._evidence_of((*loc, *inner), block, held)
-        sure = step.when is None and step.for_each is None and step.on_failure not in ("continue", "ask")
+        sure = step.for_each is None and not ends_unset(step, self._actions) and not self._may_be_denied(loc)
         return held | gained if sure else held
+
+    def _may_be_denied(self, loc: Loc) -> bool:
+        """Whether the run may go on although the step was denied."""
+        asking = self._outline.covered.get(loc)
+        if asking is None:
+            return False
+        step = self._outline.steps[asking]
+        return not isinstance(step, ApproveStep) or step.on_deny != "stop"
 
     def _called(self, step: RunStep, held: Evidence) -> Evidence:
         called = self._library.get(step.run.playbook)
         assert called is not None
-        inner = Safety(called, library=self._library, actions=self._actions, policy=self._policy)
+        known = self._judged.get((step.run.playbook, held))
+        if known is not None:
+            return known
+        inner = Safety(called, library=self._library, actions=self._actions, policy=self._policy, judged=self._judged)
         found, gained = inner.problems(held)
         self.found += found
         # A stop ends the sub-playbook early and well.
-        stops = any(isinstance(other, StopStep) for _, other in called.playbook.walk())
-        return frozenset() if stops else gained
+        early = any(loc[0] == "steps" and isinstance(other, StopStep) for loc, other in called.playbook.walk())
+        self._judged[step.run.playbook, held] = gained = frozenset() if early else gained
+        return gained
 
     # --- duties -----------------------------------------------------------------------------------
 
@@ -218,16 +243,16 @@ class Safety:
             return
         for at in (*enclosing(loc), loc):
             around = self._outline.steps[at]
-            conditions = [around.when] if around.when is not None else []
-            if isinstance(around, IfStep) and len(loc) > len(at) and loc[len(at)] == "then":
-                conditions.append(around.if_)
-            if any(self._needs_approval(condition) for condition in conditions):
+            conditions = [(around.when, True)] if around.when is not None else []
+            if isinstance(around, IfStep) and len(loc) > len(at):
+                conditions.append((around.if_, loc[len(at)] == "then"))
+            if any(self._needs_approval(condition, truth) for condition, truth in conditions):
                 said = f"{what} is passed by when the approval is denied."
                 self._report(loc, "duty_can_be_skipped", said, "Take it out from under that condition.")
                 return
 
-    def _needs_approval(self, condition: str) -> bool:
-        for chain in demands(condition):
+    def _needs_approval(self, condition: str, truth: bool) -> bool:
+        for chain in demands(condition, truth):
             if chain[0] == "steps" and len(chain) == 3 and chain[2] == "approved":
                 loc = self._outline.by_id.get(chain[1])
                 if loc is not None and isinstance(self._outline.steps[loc], ApproveStep):

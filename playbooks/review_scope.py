@@ -11,10 +11,10 @@ from playbooks.contract import ActionFacts
 from playbooks.expr_names import Chain, is_known
 from playbooks.facts import kind_of
 from playbooks.model import Playbook
-from playbooks.model_steps import ActionStep, ApproveStep, AskStep, BaseStep, DraftStep, HumanStep
-from playbooks.model_values import Link
+from playbooks.model_steps import ActionStep, ApproveStep, AskStep, BaseStep, DraftStep, HumanStep, SetStep
 
 META = frozenset(("status", "started_at", "finished_at", "by", "affected"))
+TARGET_FIELDS = ("ref", "sha256", "count", "sample", "complete")
 RUN = {"id": "string", "playbook": "string", "started_at": "datetime", "mode": "string"}
 ALWAYS_KNOWN = {
     "id": "string",
@@ -106,9 +106,16 @@ def ends_unset(step: BaseStep, actions: Mapping[str, ActionFacts]) -> bool:
     return on_failure in ("continue", "ask") or step.when is not None
 
 
-def may_continue(chain: list[Link] | None) -> bool:
-    """Whether silence lets the run go on."""
-    return chain is not None and chain[-1].outcome != "stop"
+def surely_sets(step: BaseStep) -> bool:
+    """Whether a step of ``always``, whose failure stops nothing, leaves what it sets nevertheless."""
+    match step:
+        case ApproveStep():
+            ends = step.on_deny != "stop" and step.on_timeout[-1].outcome != "stop"
+        case AskStep():
+            ends = step.on_timeout[-1].outcome != "stop"
+        case _:
+            ends = isinstance(step, SetStep)
+    return ends and step.timeout is None
 
 
 def fact_type(name: str) -> str:
