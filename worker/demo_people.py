@@ -17,6 +17,21 @@ CAST: dict[str, tuple[str, ...]] = {
 }
 """Who is on call, with roles. The commander comes last where others can decide."""
 
+SAID: dict[str, Any] = {
+    "risk_to_people": "risk",
+    "subjects": 1200,
+    "records": 4800,
+    "subject_categories": ["customers", "prospects"],
+    "record_categories": ["contacts", "support cases"],
+    "apps": [],
+    "root_cause": "Tokens of an integration were taken from its vendor and used from elsewhere.",
+    "worked": "Running exports were aborted before anybody had to decide.",
+    "failed": "Nobody knew at first who owns the integration.",
+    "mitigation": "The app is blocked; it comes back with least scopes and enforced network addresses.",
+    "improvements": ["crm_owner: a baseline of API calls for each app, within a month"],
+}
+"""What the demo's people know, by the field that asks for it."""
+
 AGAIN = frozenset({"digest_mismatch", "plan_changed", "not_waiting", "closed", "already_decided", "nonce_used"})
 """Refusals after which a person simply looks again."""
 
@@ -119,6 +134,8 @@ class Script:
 def value_for(name: str, wanted: Mapping[str, Any]) -> Any:
     """What somebody plausibly answers in a form's field of this type."""
     type_ = str(wanted.get("type", "string"))
+    if name in SAID and (not wanted.get("options") or SAID[name] in wanted["options"]):
+        return SAID[name]
     if wanted.get("options"):
         return wanted["options"][0]
     if wanted.get("default") is not None:

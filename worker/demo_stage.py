@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,31 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Stage:
-    """Everything that runs. ``secret`` is what the detector shows at the alerts' door."""
+    """Everything that runs.
+
+    Attributes:
+        secret: What the detector shows at the alerts' door.
+        server: The embedded Temporal.
+        processes: By name, ``worker`` and ``serve``; each in the keeping of ``worker.keeper``.
+        env: What they are told.
+    """
 
     home: Path
     url: str
     range: Range
     tokens: dict[str, str]
     secret: str
+    server: EmbeddedServer
     processes: dict[str, subprocess.Popen[bytes]]
+    env: Mapping[str, str] = field(repr=False)
 
     def client(self, person: str) -> ApiClient:
         """``/v1`` as one of the demo's people."""
         return ApiClient(self.url, self.tokens[person])
+
+    def begin(self, name: str) -> None:
+        """Start the worker or the server once more, after it has ended."""
+        self.processes[name] = _spawn(name, self.env, self.home)
 
     def alive(self) -> None:
         """Pass on while every process lives.
@@ -92,7 +105,16 @@ async def stage(settings: Settings, seed: int, say: Callable[[str], None]) -> As
         for name in ("worker", "serve"):
             processes[name] = _spawn(name, env, home)
         url = await _ready(home, processes)
-        yield Stage(home=home, url=url, range=world, tokens=tokens, secret=secret, processes=processes)
+        yield Stage(
+            home=home,
+            url=url,
+            range=world,
+            tokens=tokens,
+            secret=secret,
+            server=server,
+            processes=processes,
+            env=env,
+        )
 
 
 @contextlib.contextmanager
@@ -124,9 +146,12 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
     _private(home / "detector.secret", secret)
     config = home / "stanch.toml"
     systems = world.settings(home)
+    facts = world.organisation()
     lines = [
         'mode = "exercise"',
-        'organisation = "demo"',
+        f"organisation = {json.dumps(facts['name'])}",
+        "[organisation_facts]",
+        *(f"{key} = {json.dumps(value)}" for key, value in facts.items()),
         "[alerts." + SOURCE + "]",
         'scheme = "bearer"',
         'secret = "secret:file/detector.secret"',
@@ -134,8 +159,9 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
     for system, values in systems.items():
         lines += [f"[systems.{system}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}
-    passed = {name: value for name, value in os.environ.items() if name.startswith("STANCH_TEST_")}
+    given = settings.environment
+    inherited = {name: value for name, value in given.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}
+    passed = {name: value for name, value in given.items() if name.startswith("STANCH_TEST_")}
     return {
         **inherited,
         **passed,

@@ -30,8 +30,11 @@ class Check:
 
 
 def steps_with_effect(incident: Mapping[str, Any], effects: frozenset[str]) -> list[Mapping[str, Any]]:
-    """Steps of the run whose action has an effect (``effects`` names such actions) and that ran."""
-    return [step for step in incident["steps"] if step["action"] in effects and step["status"] != "skipped"]
+    """Steps of the run whose action has an effect (``effects`` names such actions) and that were to run: not
+    those of a way that was not taken."""
+    return [
+        step for step in incident["steps"] if step["action"] in effects and step["status"] not in ("skipped", "pending")
+    ]
 
 
 def checks(
@@ -179,7 +182,8 @@ def story(told: Mapping[str, Any]) -> str:
     for draft in told["drafts"]:
         missing = len(draft.get("missing") or ())
         due = draft.get("due") or "as soon as possible"
-        lines.append(f"  {draft['regime']} {draft['stage']}: due {due}, {missing} fields still missing")
+        fields = "field" if missing == 1 else "fields"
+        lines.append(f"  {draft['regime']} {draft['stage']}: due {due}, {missing} {fields} still missing")
     lines += ["", "Checked against the world's own record:"]
     lines += [f"  {'✓' if check['ok'] else '✗'} {check['name']}: {clean(check['found'])}" for check in told["checks"]]
     mark = "✓" if told["journal"]["verified"] else "✗"

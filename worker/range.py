@@ -24,7 +24,7 @@ from worker.range_control import RangeApp
 from worker.range_record import Record
 from worker.range_server import LoopbackServer
 from worker.range_story import alert_of
-from worker.range_world import World, make_world
+from worker.range_world import World, come_back, make_world
 
 
 class Range:
@@ -92,6 +92,25 @@ class Range:
             }
         }
 
+    def organisation(self) -> dict[str, Any]:
+        """Standing facts of the company for clocks and drafts, by name without ``organisation.``"""
+        company = self.world.company
+        return {
+            "name": f"{company.capitalize()} Handels GmbH",
+            "country": "DE",
+            "zone": "Europe/Berlin",
+            "holidays": "DE",
+            "gdpr": True,
+            "eu_establishment": True,
+            "supervisory_authority": "the data protection authority of its federal state",
+            "dpo_name": "Dana Privacy",
+            "dpo_contact": f"privacy@{company}.example",
+            "nis2_entity": "important",
+            "nis2_services": ["online_marketplace"],
+            "csirt": "BSI",
+            "security_contact": f"security@{company}.example",
+        }
+
     def alert(self) -> bytes:
         """The detector's alert: an event as Panther delivers it."""
         return json.dumps(alert_of(self.world)).encode()
@@ -117,6 +136,10 @@ class Range:
         asked = str(entry.get("question", "")).lower()
         if "block" in asked and self.world.stolen.name.lower() in asked:
             self.block_app()
+
+    def attacker_returns(self) -> None:
+        """The stolen app is authorised once more: a token, a browser session and an export come back."""
+        self._server.run(lambda: come_back(self.world))
 
     def wrong(self) -> dict[str, str]:
         """What is not as it should be at the end: name to what was found; empty if all is well."""

@@ -111,6 +111,17 @@ def make_world(seed: int, record: Record) -> World:
     )
 
 
+def come_back(world: World) -> None:
+    """Give the attacker a new token of a victim, a browser session and a running export."""
+    org, user = world.org, world.victims[0]
+    world.stolen_grants.append(org.authorise(world.stolen, user, "attacker", org.now()))
+    session = org.open_session(user, "UI", "attacker", login_type="OAuth frontdoor", source_ip=world.attacker_ip)
+    world.attacker_sessions.append(session)
+    job = Job(org.mint("750"), "query", "query", "Account", user.id, "InProgress", org.now(), app=world.stolen.id)
+    org.jobs[job.id] = job
+    world.running_jobs.append(job)
+
+
 def _attack_sessions(
     org: Org, rng: random.Random, app: App, victims: list[User], grants: list[Grant], ip: str
 ) -> list[Session]:

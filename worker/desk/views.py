@@ -12,6 +12,7 @@ from worker.store import Store
 
 LIVE = timedelta(seconds=3)
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
+DRAFT_KEYS = ("regime", "stage", "title", "due", "applies", "candidate", "clock", "path", "sha256", "written_at")
 STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "status", "waiting_for", "code")
 STEP_MORE = ("message", "summary", "changed", "verified", "affected", "by", "started_at", "finished_at")
 
@@ -100,7 +101,7 @@ class Views:
             "undoable": [{"run": run["run"], **entry} for run in runs for entry in run.get("undoable", [])],
             "notices": self._store.notices.of(incident),
             "clocks": status.get("clocks", []),
-            "drafts": self._store.drafts.of(incident),
+            "drafts": [_draft(draft) for draft in self._store.drafts.of(incident)],
             "hold": hold_document(self._store),
         }
 
@@ -149,6 +150,13 @@ def hold_document(store: Store) -> dict[str, Any]:
 def _value(facts: dict[str, Any], name: str) -> Any:
     fact = facts.get(name)
     return fact.get("value") if isinstance(fact, dict) and "value" in fact else fact
+
+
+def _draft(draft: dict[str, Any]) -> dict[str, Any]:
+    """Where a draft lies and what it lacks; its text is in the file."""
+    completeness = dict(draft.get("completeness") or {})
+    missing = [entry["field"] for entry in completeness.pop("missing", ())]
+    return {**{key: draft.get(key) for key in DRAFT_KEYS}, "missing": missing, "completeness": completeness}
 
 
 def _run(run: dict[str, Any]) -> dict[str, Any]:
