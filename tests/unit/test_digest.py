@@ -1,6 +1,9 @@
 """Digests and signatures: the same for the same content, different for any other, and never an exception."""
 
+import json
+
 import pytest
+import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
@@ -137,3 +140,54 @@ def test_an_entry_hash_leaves_out_only_itself() -> None:
     assert entry_hash(entry) == entry_hash({**entry, "hash": "anything"})
     assert entry_hash(entry) != entry_hash({**entry, "kind": "y"})
     assert genesis("INC-1") != genesis("INC-2")
+
+
+_TEXT = st.text() | st.sampled_from(
+    ["", "\\u0041", '"', "\\", "1.5", "1e5", "NaN", "\x00\x1f\x7f", "\n\t\b\f\r", "\u2028", "\ue000", "\U00010000"]
+)
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False) | _TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(_TEXT, inner),
+    max_leaves=30,
+)
+
+
+def _by_the_book(value: object) -> bytes | str:
+    try:
+        return rfc8785.dumps(value)
+    except ValueError:
+        return "refused"
+
+
+def _ours(value: object) -> bytes | str:
+    try:
+        return jcs(value)
+    except ValueError:
+        return "refused"
+
+
+@given(_VALUES)
+def test_the_quick_way_gives_the_same_bytes_as_the_standard(value: object) -> None:
+    assert _ours(value) == _by_the_book(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1.0,
+        -0.0,
+        1e16,
+        1e-7,
+        float("inf"),
+        float("nan"),
+        2**53,
+        -(2**53),
+        [1, True, None, "e"],
+        {"\ue000": 1, "\U00010000": 2},
+        {"b": {"z": 1, "a": "1.5e3"}, "a": ["x\\u", '"', "\x7f"]},
+        "\ud800",
+    ],
+    ids=lambda value: json.dumps(value)[:20],
+)
+def test_what_the_quick_way_cannot_write_is_written_by_the_book(value: object) -> None:
+    assert _ours(value) == _by_the_book(value)
