@@ -71,6 +71,7 @@ class WorkerEnv:
 async def worker_env(temporal_server: EmbeddedServer, tmp_path: Path) -> AsyncIterator[WorkerEnv]:
     """A fresh live installation, on a namespace of its own; its plans need no ``RunContext`` of their own."""
     from worker.store import Store
+    from worker.store.keys import SigningKey
 
     namespace = f"t{uuid.uuid4().hex[:12]}"
     admin = await Client.connect(temporal_server.address)
@@ -81,7 +82,7 @@ async def worker_env(temporal_server: EmbeddedServer, tmp_path: Path) -> AsyncIt
     settings.home.mkdir(parents=True)
     ring = KeyRing.fresh()
     client = await connect(settings, ring, address=temporal_server.address, namespace=namespace)
-    store = Store(settings.store_url, settings.home)
+    store = Store(settings.store_url, settings.home, SigningKey.load(settings.home))
     yield WorkerEnv(
         server=temporal_server,
         settings=settings,

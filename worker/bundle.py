@@ -19,10 +19,9 @@ from worker.bundle_format import (
     INCIDENT,
     JOURNAL,
     MANIFEST,
-    PLANS,
     SIGNATURE,
     Member,
-    safe_name,
+    member_name,
 )
 from worker.bundle_histories import Histories
 from worker.store import Store
@@ -85,8 +84,8 @@ def _snapshot(store: Store, incident: str, by: NewEntry | None) -> _Snapshot:
         custody = store.evidence.of(incident)
         snapshots = store.incidents.snapshots(incident)
         status = (snapshots.pop(f"incident/{incident}", None) or {}).get("status")
-        record |= {"alerts": store.incidents.alerts(incident), "as_of": status}
-        record["notices"] = list(store.notices.of(incident))
+        record["alerts"], record["snapshot"] = store.incidents.alerts(incident), status
+        record["notices"] = store.notices.of(incident)
         members = {
             INCIDENT: _document(record),
             JOURNAL: _lines(entries),
@@ -100,27 +99,27 @@ def _snapshot(store: Store, incident: str, by: NewEntry | None) -> _Snapshot:
             journal={"entries": len(entries), "head": entries[-1]["hash"] if entries else "", "heads": len(heads)},
         )
         _add_drafts(found, store, incident)
-        for run in store.incidents.runs(incident):
-            name = run.removeprefix(f"run/{incident}/").replace("/", "-")
-            plan = store.incidents.plan(run)
-            if plan is None:
-                found.missing.append({"member": f"{PLANS}{name}.json", "why": "the store holds no plan of this run"})
-            else:
-                members[f"{PLANS}{name}.json"] = jcs(plan["plan"])
-            members[f"runs/{name}.json"] = _document(
-                {
-                    "run": run,
-                    "plan_digest": plan["digest"] if plan else None,
-                    "status": snapshots.get(run, {}).get("status"),
-                }
-            )
+        _add_runs(found, store, incident, {run: held["status"] for run, held in snapshots.items()})
     return found
+
+
+def _add_runs(found: _Snapshot, store: Store, incident: str, statuses: Mapping[str, Json]) -> None:
+    for run in store.incidents.runs(incident):
+        name = run.removeprefix(f"run/{incident}/").replace("/", "-")
+        held, plan = store.incidents.plan(run), member_name("plans", name, ".json")
+        if held is None:
+            found.missing.append({"member": plan, "why": "the store holds no plan of this run"})
+        else:
+            found.members[plan] = jcs(held["plan"])
+        told = {"run": run, "plan_digest": held and held["digest"], "status": statuses.get(run)}
+        found.members[member_name("runs", name, ".json")] = _document(told)
 
 
 def _add_drafts(found: _Snapshot, store: Store, incident: str) -> None:
     for draft in store.drafts.of(incident):
-        name = f"drafts/{Path(draft['path']).name}"
-        found.members[name.removesuffix(".md") + ".json"] = _document(draft)
+        stem = Path(draft["path"]).stem
+        name = member_name("drafts", stem, ".md")
+        found.members[member_name("drafts", stem, ".json")] = _document(draft)
         try:
             found.members[name] = store.drafts.text(draft["path"]).encode()
         except (OSError, UnicodeDecodeError) as error:
@@ -163,7 +162,6 @@ def _manifest(snapshot: _Snapshot, kept: Sequence[Member], signer: SigningKey) -
 
 
 def _add(bundle: zipfile.ZipFile, name: str, size: int, content: Iterable[bytes]) -> Member:
-    assert safe_name(name), name
     info = zipfile.ZipInfo(name, MADE)
     info.create_system, info.external_attr, info.file_size = 3, 0o600 << 16, size
     digest, written = hashlib.sha256(), 0

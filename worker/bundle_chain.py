@@ -24,6 +24,19 @@ class Chain:
     """Digests of the files of evidence whose custody it records."""
     referred: dict[str, int] = field(default_factory=dict)
     """Digests that bodies refer to, each with the first entry that does."""
+    plans: dict[str, int] = field(default_factory=dict)
+    """Digests of the plans that runs started with, each with the first entry that says so."""
+
+    def note(self, entry: Mapping[str, Any]) -> None:
+        """Take in what an entry refers to."""
+        body = entry["body"] if isinstance(entry["body"], dict) else {}
+        self.hashes.append(entry["hash"])
+        if entry["kind"] == "evidence.kept":
+            self.kept.add(str(body.get("sha256")))
+        if entry["kind"] == "run.started" and "plan" in body:
+            self.plans.setdefault(str(body["plan"]), entry["seq"])
+        for sha in references(body):
+            self.referred.setdefault(sha, entry["seq"])
 
 
 def signed_by(public: str, sig: Any, content: bytes) -> bool:
@@ -72,11 +85,7 @@ def check_journal(chunks: Iterable[bytes], incident: str, wanted: Mapping[str, A
             raise NotIntact(JOURNAL, "it has not the fields of an entry", line=number)
         _check_entry(entry, number, incident, prev)
         prev = entry["hash"]
-        chain.hashes.append(prev)
-        if entry["kind"] == "evidence.kept" and isinstance(entry["body"], dict):
-            chain.kept.add(str(entry["body"].get("sha256")))
-        for sha in references(entry["body"]):
-            chain.referred.setdefault(sha, seq)
+        chain.note(entry)
     count = len(chain.hashes)
     if count != wanted.get("entries"):
         raise NotIntact(

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from playbooks.digest import jcs
+from playbooks.digest import jcs, sha256_hex
 
 FORMAT = "stanch-bundle/1"
 MANIFEST = "manifest.json"
@@ -67,6 +67,12 @@ class Member:
 def safe_name(name: str) -> bool:
     """Whether a member's name is a plain relative path."""
     return len(name) <= MAX_NAME and all(_SEGMENT.fullmatch(part) for part in name.split("/"))
+
+
+def member_name(folder: str, name: str, ending: str) -> str:
+    """``FOLDER/NAMEENDING``; a name that no path can have is replaced by its digest."""
+    whole = f"{folder}/{name}{ending}"
+    return whole if safe_name(whole) else f"{folder}/{sha256_hex(name)[:32]}{ending}"
 
 
 def canonical(content: bytes, member: str, *, line: int | None = None) -> dict[str, Any]:

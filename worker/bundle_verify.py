@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.bundle_chain import check_heads, check_journal, signed_by
+from worker.bundle_chain import Chain, check_heads, check_journal, signed_by
 from worker.bundle_format import (
     EVIDENCE,
     FORMAT,
@@ -15,6 +15,7 @@ from worker.bundle_format import (
     MANIFEST,
     MAX_MANIFEST,
     MAX_SIGNATURE,
+    PLANS,
     SIGNATURE,
     Member,
     NotIntact,
@@ -67,7 +68,7 @@ def verify(path: Path, signers: Signers) -> Intact:
         chain = check_journal(_checked(container, members[JOURNAL]), incident, journal)
         heads = check_heads(_checked(container, members[HEADS]), incident, chain, public, key_id)
         _check_members(container, members)
-        _check_evidence(members, chain.kept, chain.referred)
+        _check_references(members, chain)
         container.check_layout()
     _check_role(name, str(manifest.get("mode")))
     return Intact(
@@ -151,16 +152,20 @@ def _check_members(container: Container, members: Mapping[str, Member]) -> None:
             raise NotIntact(name, "it was added: the manifest does not list it")
 
 
-def _check_evidence(members: Mapping[str, Member], kept: set[str], referred: Mapping[str, int]) -> None:
-    """Evidence is what the journal kept: all of it, and nothing else."""
+def _check_references(members: Mapping[str, Member], chain: Chain) -> None:
+    """Evidence is what the journal kept, all of it and nothing else; the plans of its runs are there."""
     held = {name.removeprefix(EVIDENCE) for name in members if name.startswith(EVIDENCE)}
-    for sha in sorted(kept - held):
+    for sha in sorted(chain.kept - held):
         raise NotIntact(EVIDENCE + sha, "the journal keeps it, and it could not be exported: it was gone or altered")
-    for sha in sorted(held - kept):
+    for sha in sorted(held - chain.kept):
         raise NotIntact(EVIDENCE + sha, "no entry of the journal keeps it")
-    for sha, seq in sorted(referred.items(), key=lambda found: found[1]):
+    for sha, seq in chain.referred.items():
         if sha not in held:
             raise NotIntact(EVIDENCE + sha, f"entry {seq} refers to it, and it is not there", seq=seq)
+    plans = {member.sha256 for name, member in members.items() if name.startswith(PLANS)}
+    for sha, seq in chain.plans.items():
+        if sha not in plans:
+            raise NotIntact(PLANS + sha[:64], f"entry {seq} names this plan, and it is not there", seq=seq)
 
 
 def _check_role(signer: str, mode: str) -> None:

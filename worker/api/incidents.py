@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, JSONResponse
-from starlette.background import BackgroundTask
+from starlette.types import Receive, Scope, Send
 
 from worker.api import bodies
 from worker.api.doors import ADesk, AnActor, receipt
@@ -109,9 +109,26 @@ async def close(desk: ADesk, actor: AnActor, incident: str, body: bodies.Close) 
 async def export(desk: ADesk, actor: AnActor, incident: str) -> FileResponse:
     """The incident's bundle, signed: journal, evidence, drafts, plans, histories."""
     require(actor.name, actor.roles, "ack")
-    folder = tempfile.TemporaryDirectory(prefix="stanch-export-")
+    folder = tempfile.TemporaryDirectory(prefix=".export-", dir=desk.store.home)
     target = Path(folder.name) / f"{incident}.zip"
-    await desk.export(incident, target, actor)
-    return FileResponse(
-        target, media_type="application/zip", filename=target.name, background=BackgroundTask(folder.cleanup)
-    )
+    try:
+        await desk.export(incident, target, actor)
+    except BaseException:
+        folder.cleanup()
+        raise
+    return _Passing(folder, target)
+
+
+class _Passing(FileResponse):
+    """A file that is gone once it was sent, or could not be sent."""
+
+    def __init__(self, folder: tempfile.TemporaryDirectory[str], target: Path) -> None:
+        super().__init__(target, media_type="application/zip", filename=target.name)
+        self._folder = folder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._folder.cleanup()

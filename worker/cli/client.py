@@ -14,6 +14,8 @@ from worker.cli.output import Refused
 SERVER_FILE = "server.json"
 TOKENS_FILE = "exercise-tokens.json"
 MAX_ANSWER = 64 * 1024 * 1024
+LONG = httpx.Timeout(30, read=900)
+"""For files: a large one is put together before its first byte comes."""
 
 
 class ApiError(Refused):
@@ -87,11 +89,12 @@ class ApiClient:
         """GET a file to ``target`` and return its size; nothing is left there on failure."""
         partial = target.with_name(target.name + ".part")
         try:
-            with self._http.stream("GET", path) as answer:
+            with self._http.stream("GET", path, timeout=LONG) as answer:
                 if answer.status_code >= 400:
                     answer.read()
                     raise _refusal(answer)
-                with partial.open("wb") as file:
+                private = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+                with os.fdopen(private, "wb") as file:
                     for chunk in answer.iter_bytes():
                         file.write(chunk)
             partial.replace(target)

@@ -12,7 +12,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from playbooks.contract import NewEntry
-from worker.bundle import export
+from worker.bundle import ExportRefused, export
 from worker.bundle_histories import fetch_histories
 from worker.desk.decisions import Actor, Decisions
 from worker.desk.life import Life
@@ -74,8 +74,7 @@ class Desk:
         """Write the incident's signed bundle; that it was taken out, and by whom, is part of the record.
 
         Raises:
-            DeskRefusal: ``not_found``.
-            ExportRefused: this installation cannot sign.
+            DeskRefusal: ``not_found``, or ``export_refused`` where nothing can be signed.
         """
         self.views.known(incident)
         workflows = [f"incident/{incident}", *self.store.incidents.runs(incident)]
@@ -88,7 +87,10 @@ class Desk:
             door=actor.door,
             body={"histories": len(histories.held), "histories_missing": len(histories.missing)},
         )
-        await asyncio.to_thread(export, self.store, incident, target, histories, by=entry)
+        try:
+            await asyncio.to_thread(export, self.store, incident, target, histories, by=entry)
+        except ExportRefused as error:
+            raise DeskRefusal(error.code, str(error), "Start `stanch serve` in a home with its key.") from None
 
     async def health(self) -> dict[str, Any]:
         """What this process depends on; ``ok`` if it can do its work. Doors answer even when it cannot."""
