@@ -183,7 +183,8 @@ class _Clock:
             return "waiting"
         if self.due.strict is not None:
             left = self.due.strict.earliest - self.now
-            if left <= timedelta(0):
+            # The instant itself is still in time, as for a submission.
+            if left < timedelta(0):
                 return "overdue"
             if left <= max(self.stage.remind.before, default=_SOON):
                 return "due_soon"

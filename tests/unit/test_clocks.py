@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from playbooks.clocks import CLOSED, compute
@@ -246,6 +246,8 @@ stages = st.sampled_from([SA, LETTER, WARNING, NOTIFICATION, FINAL])
 seconds = st.integers(0, 400 * 24 * 3600)
 
 
+@settings(deadline=None)
+@example(facts={}, said={}, after=86400)
 @given(st.dictionaries(names, values), st.dictionaries(stages, st.lists(verbs, max_size=3)), seconds)
 def test_any_facts_and_decisions_give_the_same_plain_clocks_twice(facts, said, after) -> None:
     from datetime import UTC, datetime, timedelta

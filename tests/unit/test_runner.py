@@ -184,7 +184,7 @@ async def test_nothing_is_applied_while_the_store_is_away(bench):
     bench.store.away = 2
     assert (await bench.run(bench.call("lab.touch", {"name": "a"}))).changed
     bench.store.away = 10**6
-    away = await bench.refused(bench.call("lab.touch", {"name": "b"}, step="t"), limit=timedelta(seconds=0.4))
+    away = await bench.refused(bench.call("lab.touch", {"name": "b"}, step="t"), limit=timedelta(seconds=1.6))
     assert (away.type, away.non_retryable) == ("JournalUnavailable", False)
     assert bench.touches() == ["a"]
     assert bench.beats, "it beats while it waits"
