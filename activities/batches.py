@@ -1,8 +1,9 @@
 """Mass actions: many targets in batches, resumed where a lost attempt stood, reported one by one."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from activities.action import Action, Applied, P, Proposal, R
@@ -89,11 +90,11 @@ class TargetAction(Action[P, R]):
 
     def preview(self, params: P, ctx: ActionContext) -> Proposal:
         """Targets that would change, split from those already so, left out, protected or Stanch's own."""
-        found = {target.id: target for target in self.find(params, ctx)}.values()
+        found = list({target.id: target for target in self.find(params, ctx)}.values())
         own = [target for target in found if target.own or ctx.guarded.owns(target.id, *target.names)]
         excluded = [target for target in found if target.excluded and target not in own]
         rest = [target for target in found if target not in own and not target.excluded]
-        rows = _earlier(ctx)
+        rows = earlier_targets(ctx)
         # What a lost attempt of ours changed was not so before us.
         already = [target for target in rest if target.already and target.id not in rows]
         fresh = [target for target in rest if not target.already]
@@ -104,6 +105,8 @@ class TargetAction(Action[P, R]):
             targets = ctx.put_rows([_row(target) for target in rows.values()], name=f"{self.facts.name}.targets")
         reasons = [f"{target.id}: Stanch's own integration" for target in own]
         reasons += [f"{target.id}: {target.excluded}" for target in excluded]
+        if len(reasons) > SAMPLE:
+            reasons[SAMPLE - 1 :] = [f"{len(reasons) - SAMPLE + 1} more"]
         preview = Preview(
             summary=f"{self.facts.title}: {len(fresh)} {self.noun}{'' if len(fresh) == 1 else 's'}",
             count=len(fresh),
@@ -113,28 +116,28 @@ class TargetAction(Action[P, R]):
             reversible=self.facts.reversible,
             irreversible_because=self.facts.irreversible_because,
             protected=tuple(target.id for target in protected),
-            excluded=tuple(reasons[:SAMPLE]),
+            excluded=tuple(reasons),
         )
         undo = {"targets": targets.model_dump(mode="json")} if targets and self.facts.reversible else None
         return Proposal(preview, targets=targets, undo_args=undo)
 
     def apply(self, params: P, ctx: ActionContext, proposal: Proposal) -> Applied[R]:
         """Change the proposal's targets in batches."""
-        targets = _targets(ctx, proposal.targets)
-        tally = self._walk(targets, ctx, self.change, wanted=True)
-        tally.already += proposal.preview.already
-        return self._applied(params, ctx, tally, self.done)
+        targets = self.targets_of(proposal, ctx)
+        tally = self._walk(targets, ctx, wanted=True)
+        return self._changed(params, ctx, proposal, targets, tally)
 
     def settled(self, params: P, ctx: ActionContext, proposal: Proposal) -> Applied[R]:
         """The lost attempt's targets, all found in the wanted state."""
-        tally = _Tally(0)
-        tally.done = [target.id for target in _targets(ctx, proposal.targets)]
-        tally.already = proposal.preview.already
-        return self._applied(params, ctx, tally, self.done)
+        targets = self.targets_of(proposal, ctx)
+        tally = _Tally(targets)
+        tally.add(ItemOutcome(target.id, "done") for target in targets)
+        tally.at = len(targets)
+        return self._changed(params, ctx, proposal, targets, tally)
 
     def verify(self, params: P, ctx: ActionContext, proposal: Proposal) -> bool | None:
         """Whether every target of the proposal is in the wanted state."""
-        targets = _targets(ctx, proposal.targets)
+        targets = self.targets_of(proposal, ctx)
         states = self._states(targets, ctx)
         return all(states.get(target.id) is True for target in targets)
 
@@ -151,12 +154,13 @@ class TargetAction(Action[P, R]):
             reversible=True,
             excluded=tuple(f"{id_}: no longer as Stanch left it" for id_ in changed[:SAMPLE]),
         )
-        return Proposal(preview, targets=_undo_set(undo_args))
+        rows = earlier_targets(ctx) | {target.id: target for target in ours}
+        return Proposal(preview, targets=ctx.put_rows(map(_row, rows.values()), name=f"{self.facts.name}.undo"))
 
     def undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Applied[R]:
         """Restore, in batches, the targets that are still as we left them; the others end as unknown."""
         targets = _targets(ctx, _undo_set(undo_args))
-        tally = self._walk(targets, ctx, self.restore, wanted=False)
+        tally = self._walk(targets, ctx, wanted=False)
         return self._applied(None, ctx, tally, self.undone)
 
     def verify_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> bool | None:
@@ -165,47 +169,72 @@ class TargetAction(Action[P, R]):
         states = self._states(targets, ctx)
         return all(states.get(target.id) is False for target in targets)
 
+    def targets_of(self, proposal: Proposal, ctx: ActionContext) -> list[Target]:
+        """The rows that a proposal keeps in evidence."""
+        return _targets(ctx, proposal.targets)
+
     def _states(self, targets: Sequence[Target], ctx: ActionContext) -> dict[str, bool]:
         states: dict[str, bool] = {}
         for start in range(0, len(targets), self.batch_size):
             states |= self.check(targets[start : start + self.batch_size], ctx)
         return states
 
-    def _walk(self, targets: Sequence[Target], ctx: ActionContext, work: Any, *, wanted: bool) -> "_Tally":
+    def _walk(self, targets: Sequence[Target], ctx: ActionContext, *, wanted: bool) -> "_Tally":
+        """Bring targets to the wanted state, or back from it, from where a lost attempt stood."""
         tally = _Tally.resumed(ctx.resume, targets)
-        retried = bool(ctx.prior)
+        ours = earlier_targets(ctx).keys()
         while tally.at < len(targets) and not ctx.stopping():
             batch = targets[tally.at : tally.at + self.batch_size]
             todo = batch
-            if retried or not wanted:
+            if ours or not wanted:
                 states = self.check(batch, ctx)
-                if wanted:
-                    todo = [target for target in batch if states.get(target.id) is not True]
-                else:
-                    todo = [target for target in batch if states.get(target.id) is True]
-                rest = [target for target in batch if target not in todo]
-                if retried:
-                    tally.add(ItemOutcome(target.id, "done") for target in rest)
-                else:
-                    # Somebody changed it since; restoring would overwrite what they did.
-                    tally.add(ItemOutcome(target.id, "unknown", "changed_since") for target in rest)
+                # What cannot be read is tried when changing, and let alone when taking back.
+                todo = [target for target in batch if (states.get(target.id) is True) is not wanted]
+                for target in batch:
+                    if target not in todo:
+                        tally.add([_as_found(target, target.id in ours, wanted)])
             if todo:
-                try:
-                    outcomes = list(work(todo, ctx))
-                    ctx.sent()
-                except Permanent as error:
-                    outcomes = [ItemOutcome(target.id, "failed", error.code) for target in todo]
-                    if isinstance(error, AuthFailed | Forbidden):
-                        outcomes += [
-                            ItemOutcome(target.id, "failed", error.code) for target in targets[tally.at + len(batch) :]
-                        ]
-                        tally.at = len(targets)
-                    if not tally.done and tally.at >= len(targets) - len(batch):
-                        raise
-                tally.add(_complete(todo, outcomes))
+                tally.add(_complete(todo, self._batch(todo, targets, ctx, tally, wanted)))
             tally.at += len(batch)
             ctx.progress(tally.position())
         return tally
+
+    def _batch(
+        self, todo: Sequence[Target], targets: Sequence[Target], ctx: ActionContext, tally: "_Tally", wanted: bool
+    ) -> list[ItemOutcome]:
+        work = self.change if wanted else self.restore
+        try:
+            outcomes = list(work(todo, ctx))
+        except Permanent as error:
+            left = list(todo)
+            if isinstance(error, AuthFailed | Forbidden):
+                # It will be no better with the next batch.
+                left += targets[tally.at + self.batch_size :]
+                tally.at = len(targets)
+            if not tally.done and tally.at >= len(targets) - self.batch_size:
+                raise
+            return [ItemOutcome(target.id, "failed", error.code) for target in left]
+        ctx.sent()
+        return outcomes
+
+    def _changed(
+        self, params: P, ctx: ActionContext, proposal: Proposal, targets: Sequence[Target], tally: "_Tally"
+    ) -> Applied[R]:
+        """The end of a walk towards the wanted state: with warnings, and an undo of what was changed only."""
+        tally.already += proposal.preview.already
+        applied = self._applied(params, ctx, tally, self.done)
+        warnings = []
+        if proposal.preview.excluded:
+            warnings.append("targets were left out; the preview says which and why")
+        if self.facts.selector and not targets and not tally.already:
+            warnings.append(f"no {self.noun} was found; look whether the parameters are right")
+        kept = None
+        untouched = {*tally.same, *(item.id for item in tally.bad if item.status == "failed")}
+        if self.facts.reversible and untouched:
+            mine = [_row(target) for target in targets if target.id not in untouched]
+            changed = ctx.put_rows(mine, name=f"{self.facts.name}.targets")
+            kept = {"targets": changed.model_dump(mode="json")}
+        return replace(applied, warnings=tuple(warnings), undo_args=kept)
 
     def _applied(self, params: P | None, ctx: ActionContext, tally: "_Tally", verb: str) -> Applied[R]:
         items = tally.items(ctx, self.facts.name)
@@ -225,9 +254,11 @@ class TargetAction(Action[P, R]):
 class _Tally:
     """Counts of a walk, small enough for a heartbeat."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, targets: Sequence[Target]) -> None:
         self.at = 0
-        self.total = total
+        self.total = len(targets)
+        # A position is of these very targets in this order.
+        self.of = hashlib.sha256("\n".join(target.id for target in targets).encode()).hexdigest()[:16]
         self.already = 0
         self.done: list[str] = []
         self.bad: list[ItemOutcome] = []
@@ -235,8 +266,8 @@ class _Tally:
 
     @classmethod
     def resumed(cls, position: Json, targets: Sequence[Target]) -> "_Tally":
-        tally = cls(len(targets))
-        if isinstance(position, Mapping) and position.get("total") == len(targets):
+        tally = cls(targets)
+        if isinstance(position, Mapping) and position.get("of") == tally.of:
             tally.at = int(position["at"])
             tally.bad = [ItemOutcome(*item) for item in position["bad"]]
             tally.same = list(position["same"])
@@ -247,7 +278,7 @@ class _Tally:
     def position(self) -> dict[str, Json]:
         """Where the walk stands; ids that fared otherwise than well are rare, so they travel too."""
         bad = [[item.id, item.status, item.code] for item in self.bad]
-        return {"at": self.at, "total": self.total, "bad": bad, "same": self.same}
+        return {"of": self.of, "at": self.at, "bad": bad, "same": self.same}
 
     def add(self, outcomes: Any) -> None:
         for outcome in outcomes:
@@ -302,12 +333,28 @@ def _targets(ctx: ActionContext, rows: TargetSet | None) -> list[Target]:
     return [_target(row) for row in ctx.rows(rows)] if rows is not None else []
 
 
-def _earlier(ctx: ActionContext) -> dict[str, Target]:
+def _as_found(target: Target, ours: bool, wanted: bool) -> ItemOutcome:
+    """The outcome of a target that needs no request: a lost attempt of ours did it, or somebody else."""
+    if ours:
+        return ItemOutcome(target.id, "done")
+    if wanted:
+        return ItemOutcome(target.id, "already")
+    # Restoring would overwrite what somebody did since.
+    return ItemOutcome(target.id, "unknown", "changed_since")
+
+
+def earlier_targets(ctx: ActionContext) -> dict[str, Target]:
+    """Targets that attempts before this one set out to change and may have changed, by id."""
     found: dict[str, Target] = {}
     for intent in ctx.prior:
         if intent.get("targets"):
             for target in _targets(ctx, TargetSet.model_validate(intent["targets"])):
                 found.setdefault(target.id, target)
+        if intent.get("report"):
+            # That attempt ended: what it did not change is nothing of ours.
+            for row in ctx.rows_of(str(intent["report"])):
+                if row["status"] in ("already", "failed"):
+                    found.pop(str(row["id"]), None)
     return found
 
 

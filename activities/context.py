@@ -121,18 +121,26 @@ class ActionContext:
                     "Nothing was done. Pass the target set of a list step instead."
                 )
             return [{"id": target} for target in dict.fromkeys(targets)]
-        try:
-            rows = [dict(row) for row in self._store.rows(targets.ref)]
-        except (LookupError, OSError, ValueError) as error:
-            raise EvidenceMissing(
-                f"The rows of a target set ({targets.ref[:20]}…) cannot be read from evidence. Nothing was "
-                "done. Check the evidence folder, then list the targets again."
-            ) from error
+        rows = self.rows_of(targets.ref)
         if len(rows) != targets.count:
             raise EvidenceMissing(
                 f"A target set says {targets.count} targets, its file holds {len(rows)}. Nothing was done."
             )
         return rows
+
+    def rows_of(self, ref: str) -> list[dict[str, Json]]:
+        """The JSON lines of a file of evidence.
+
+        Raises:
+            EvidenceMissing: They are gone, or are not what they were.
+        """
+        try:
+            return [dict(row) for row in self._store.rows(ref)]
+        except (LookupError, OSError, ValueError) as error:
+            raise EvidenceMissing(
+                f"The rows of a target set ({ref[:20]}…) cannot be read from evidence. Nothing was "
+                "done. Check the evidence folder, then list the targets again."
+            ) from error
 
     def progress(self, position: Json) -> None:
         """Say how far the work is; a later attempt finds it as ``resume``."""

@@ -1,5 +1,7 @@
 """Mass actions: batches, reports, resuming, protected and own targets, undo."""
 
+import hashlib
+
 import pytest
 
 from playbooks.contract import Verb
@@ -45,7 +47,8 @@ async def test_a_retry_goes_on_with_the_targets_of_the_lost_attempt(bench):
     intent = {"count": 300, "targets": targets.model_dump(mode="json")}
     assert bench.store.journal.intent(INCIDENT, bench.key(), 1001, intent)
     bench.world.change_many("touch", names[:150])
-    position = {"at": 100, "total": 300, "bad": [], "same": []}
+    of = hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+    position = {"of": of, "at": 100, "bad": [], "same": []}
     result = await bench.run(call, attempt=2, resume=position)
     assert sorted(bench.touches()) == names, "none twice, none left out"
     assert result.items.done == 300, "those of the lost attempt are ours"

@@ -1,4 +1,4 @@
-"""Salesforce actions that contain: abort jobs, revoke tokens, end sessions, freeze users.
+"""Salesforce actions that contain: abort jobs, end sessions, freeze users; tokens have a file of their own.
 
 Order matters (facts §0.6, §2.2): freezing a user ends neither sessions nor tokens, and a running export goes
 on after its token is gone. So jobs first, then tokens, sessions, users; each is read back.
@@ -7,24 +7,15 @@ on after its token is gone. So jobs first, then tokens, sessions, users; each is
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated
 
-from activities.action import FieldType, Params, Proposal, Result, Targets, action
-from activities.batches import ItemOutcome, Target, TargetAction
+from activities.action import Params, Proposal, Targets, action
+from activities.batches import ItemOutcome, Target, TargetAction, earlier_targets
 from activities.context import ActionContext
+from activities.systems.salesforce.declared import LOGS, OWNER, Counted
 from activities.systems.salesforce.models import JOB, SESSION, Job, RowAnswer, record_id
 from activities.systems.salesforce.outcomes import in_one, one_by_one
-from activities.systems.salesforce.targets import user_ids
-from playbooks.contract import Idempotency, Risk, TargetSet
-
-OWNER = "crm_owner"
-NEEDS = ("access_logs",)
-
-
-class Counted(Result):
-    """Targets that are now as wanted, changed by this step or already so."""
-
-    count: int
+from activities.systems.salesforce.targets import found_users
+from playbooks.contract import Idempotency, Risk
 
 
 class TheseTargets(Params):
@@ -94,108 +85,15 @@ class AbortBulkJobs(TargetAction[AbortBulkJobsParams, Counted]):
         return ItemOutcome(target.id, "failed", "deleted" if now is None else "too_late")
 
     def check(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
-        """Whether each is aborted."""
+        """Whether each is aborted; of a deleted one that is not known."""
         jobs = [ctx.client.job(target.id, str(target.before["kind"])) for target in targets]
         return {job.id: job.state == "Aborted" for job in jobs if job is not None}
 
-
-class RevokeOAuthTokensParams(Params):
-    """Grants of a list step, or at most 500 of their fingerprints."""
-
-    targets: Annotated[TargetSet | list[str], FieldType("grants")]
-
-
-class _Revocation(TargetAction):
-    """What both revocations share. A grant is matched by its fingerprint, re-read each time."""
-
-    noun, done, batch_size = "OAuth token", "revoked", 100
-
-    def _target(self, grant, ctx: ActionContext) -> Target:
-        return Target(
-            grant.fp,
-            label=grant.app,
-            own=grant.user == ctx.client.own_user() or grant.app == ctx.client.config.app,
-            names=(grant.user, grant.app),
-            before={"app": grant.app, "user": grant.user, "created": grant.created},
-        )
-
-    def _live(self, targets: Sequence[Target], ctx: ActionContext) -> dict:
-        users = sorted({str(target.before["user"]) for target in targets})
-        grants, _ = ctx.client.grants(None, users)
-        return {grant.fp: grant for grant in grants}
-
-    def impact(self, targets: Sequence[Target]) -> Sequence[str]:
-        """Whose connections end."""
-        apps = Counter(str(target.before["app"]) for target in targets)
-        users = len({target.before["user"] for target in targets})
-        lines = [
-            f"{app}: {count} token{'' if count == 1 else 's'} with all sessions made of them end"
-            for app, count in sorted(apps.items())
-        ]
-        return [*lines, f"{users} user{'' if users == 1 else 's'} must authorise again"] if targets else []
-
-    def change(self, targets: Sequence[Target], ctx: ActionContext) -> list[ItemOutcome]:
-        """One request a grant: Salesforce has no other way for connected apps."""
-        live = self._live(targets, ctx)
-
-        def revoke(target: Target, ctx: ActionContext) -> ItemOutcome:
-            grant = live.get(target.id)
-            gone = grant is None or not ctx.client.revoke(grant)
-            return ItemOutcome(target.id, "already" if gone else "done")
-
-        return one_by_one(targets, ctx, revoke)
-
-    def check(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
-        """Whether each is gone."""
-        live = self._live(targets, ctx)
-        return {target.id: target.id not in live for target in targets}
-
-
-_REVOKE = {
-    "risk": Risk.CONTAIN,
-    "owner": OWNER,
-    "idempotency": Idempotency.NATURAL,
-    "irreversible": "a revoked token cannot be restored; the app is authorised anew",
-    "needs_evidence": NEEDS,
-    "scopes": ("CustomizeApplication",),
-    "timeout": timedelta(minutes=20),
-}
-
-
-@action("salesforce.revoke_oauth_tokens", **_REVOKE)
-class RevokeOAuthTokens(_Revocation, TargetAction[RevokeOAuthTokensParams, Counted]):
-    """Revoke OAuth tokens."""
-
-    def find(self, params: RevokeOAuthTokensParams, ctx: ActionContext) -> list[Target]:
-        """The grants named; one that is not there any more is already revoked."""
-        rows = ctx.rows(params.targets)
-        users = sorted({str(row["user"]) for row in rows if row.get("user")})
-        grants, _ = ctx.client.grants(None, users if users and all(row.get("user") for row in rows) else None)
-        live = {grant.fp: grant for grant in grants}
-        return [
-            self._target(live[row["id"]], ctx) if row["id"] in live else Target(str(row["id"]), already=True)
-            for row in rows
-        ]
-
-
-class RevokeOAuthTokensOfAppParams(Params):
-    """Of which connected app, by name."""
-
-    app: str
-
-
-@action("salesforce.revoke_oauth_tokens_of_app", selector=True, **_REVOKE)
-class RevokeOAuthTokensOfApp(_Revocation, TargetAction[RevokeOAuthTokensOfAppParams, Counted]):
-    """Revoke all OAuth tokens of an app."""
-
-    def find(self, params: RevokeOAuthTokensOfAppParams, ctx: ActionContext) -> list[Target]:
-        """All that are live now."""
-        grants, _ = ctx.client.grants(params.app)
-        return [self._target(grant, ctx) for grant in grants]
-
-    def verify(self, params: RevokeOAuthTokensOfAppParams, ctx: ActionContext, proposal: Proposal) -> bool | None:
-        """Whether the app has none, also none that was made meanwhile."""
-        return super().verify(params, ctx, proposal) and ctx.client.count_grants(params.app) == 0
+    def verify(self, params: AbortBulkJobsParams, ctx: ActionContext, proposal: Proposal) -> bool | None:
+        """Whether none runs any more; its owner may have deleted an aborted one at once."""
+        targets = self.targets_of(proposal, ctx)
+        states = self.check(targets, ctx)
+        return all(states.get(target.id, True) for target in targets)
 
 
 class EndSessionsParams(TheseTargets):
@@ -208,7 +106,7 @@ class EndSessionsParams(TheseTargets):
     owner=OWNER,
     idempotency=Idempotency.NATURAL,
     irreversible="an ended session cannot be restored; the user signs in again",
-    needs_evidence=NEEDS,
+    needs_evidence=LOGS,
     scopes=("ManageUsers",),
     timeout=timedelta(minutes=15),
 )
@@ -222,22 +120,28 @@ class EndSessions(TargetAction[EndSessionsParams, Counted]):
         rows = ctx.rows(params.targets)
         ids = [record_id(row["id"], SESSION) for row in rows]
         live = {session.id: session for session in ctx.client.sessions(ids=ids)}
+        parents = {id_: str(row["parent"]) for id_, row in zip(ids, rows, strict=True) if row.get("parent")}
+        for target in earlier_targets(ctx).values():
+            parents |= dict.fromkeys(map(str, target.before["children"]), target.id)
+        parents |= {session.id: session.parent for session in live.values() if session.parent}
+        roots = {id_: _root(id_, parents, set(ids)) for id_ in ids}
         mine = ctx.client.own_user()
         found = []
         for id_ in ids:
-            session = live.get(id_)
+            session, root = live.get(id_), roots[id_]
+            if root != id_ and (session is None or root in live):
+                continue
             if session is None:
                 found.append(Target(id_, already=True))
                 continue
-            children = [other.id for other in live.values() if other.parent == id_]
+            family = [child for child, root in roots.items() if root == id_ != child]
             found.append(
                 Target(
                     id_,
                     label=session.type,
                     own=session.current or session.user == mine,
                     names=(session.user,),
-                    before={"user": session.user, "type": session.type, "children": children},
-                    excluded=f"ends with {session.parent}" if session.parent in live else None,
+                    before={"user": session.user, "type": session.type, "children": family},
                 )
             )
         return found
@@ -254,10 +158,15 @@ class EndSessions(TargetAction[EndSessionsParams, Counted]):
         return in_one(targets, ctx, ctx.client.end_sessions, gone_is_done=True)
 
     def check(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
-        """Whether each is gone, with its children."""
-        family = {target.id: [target.id, *target.before.get("children", ())] for target in targets}
-        live = {session.id for session in ctx.client.sessions(ids=[id_ for ids in family.values() for id_ in ids])}
-        return {id_: live.isdisjoint(ids) for id_, ids in family.items()}
+        """Whether each is gone."""
+        live = {session.id for session in ctx.client.sessions(ids=[target.id for target in targets])}
+        return {target.id: target.id not in live for target in targets}
+
+    def verify(self, params: EndSessionsParams, ctx: ActionContext, proposal: Proposal) -> bool | None:
+        """Whether all are gone, with their children."""
+        targets = self.targets_of(proposal, ctx)
+        ids = [id_ for target in targets for id_ in (target.id, *map(str, target.before["children"]))]
+        return not ctx.client.sessions(ids=ids)
 
 
 class FreezeUsersParams(Params):
@@ -282,10 +191,10 @@ class FreezeUsers(TargetAction[FreezeUsersParams, Counted]):
 
     def find(self, params: FreezeUsersParams, ctx: ActionContext) -> list[Target]:
         """Each with its UserLogin, which is what freezing changes (not the User)."""
-        ids = user_ids(params.targets, ctx)
+        ids, missing = found_users(params.targets, ctx)
         logins = {login.user: login for login in ctx.client.logins(ids)}
         mine = ctx.client.own_user()
-        found = []
+        found = [Target(name, excluded="no user of this name in this org") for name in missing]
         for id_ in ids:
             login = logins.get(id_)
             if login is None:
@@ -311,16 +220,19 @@ class FreezeUsers(TargetAction[FreezeUsersParams, Counted]):
         return [f"{people} cannot sign in until unfrozen", "freezing ends no session and no token by itself"]
 
     def change(self, targets: Sequence[Target], ctx: ActionContext) -> list[ItemOutcome]:
-        """Freeze."""
-        return self._set(targets, ctx, frozen=True)
+        """Freeze; who was frozen by somebody else since the preview is not ours to count."""
+        frozen = ctx.client.frozen([target.id for target in targets])
+        same = [ItemOutcome(target.id, "already") for target in targets if frozen.get(target.id)]
+        left = [target for target in targets if not frozen.get(target.id)]
+        return [*same, *(self._set(left, ctx, frozen=True) if left else ())]
 
     def restore(self, targets: Sequence[Target], ctx: ActionContext) -> list[ItemOutcome]:
-        """Unfreeze those that were not frozen before."""
+        """Unfreeze."""
         return self._set(targets, ctx, frozen=False)
 
     def check(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
         """Whether each is frozen."""
-        return {login.user: login.frozen for login in ctx.client.logins([target.id for target in targets])}
+        return dict(ctx.client.frozen([target.id for target in targets]))
 
     def _set(self, targets: Sequence[Target], ctx: ActionContext, *, frozen: bool) -> list[ItemOutcome]:
         users = {str(target.before["login"]): target.id for target in targets}
@@ -333,8 +245,17 @@ class FreezeUsers(TargetAction[FreezeUsersParams, Counted]):
         return in_one(targets, ctx, send, gone_is_done=False)
 
 
+def _root(id_: str, parents: Mapping[str, str], named: set[str]) -> str:
+    """The topmost of a session's ancestors that is named too; itself if none is."""
+    seen = {id_}
+    while (parent := parents.get(id_)) in named and parent not in seen:
+        seen.add(parent)
+        id_ = parent
+    return id_
+
+
 def _job(target: Target) -> Job:
     return Job(**{name: str(value) for name, value in target.before.items()})
 
 
-ACTIONS = (AbortBulkJobs, RevokeOAuthTokens, RevokeOAuthTokensOfApp, EndSessions, FreezeUsers)
+ACTIONS = (AbortBulkJobs, EndSessions, FreezeUsers)

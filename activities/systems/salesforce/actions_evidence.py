@@ -10,11 +10,11 @@ from pydantic import Field
 from activities.action import Action, Applied, Params, Proposal, Result, Targets, action
 from activities.context import ActionContext
 from activities.errors import ConnectorError, NotFound
-from activities.systems.salesforce.targets import user_ids
+from activities.systems.salesforce.declared import LOGS, OWNER
+from activities.systems.salesforce.grants import CUT_OFF
+from activities.systems.salesforce.targets import found_users, not_found
 from playbooks.contract import Risk
 
-LOGS = ("access_logs",)
-OWNER = "crm_owner"
 KEPT = timedelta(days=30)
 """How long event log files are kept with the add-on (facts §1.3)."""
 
@@ -106,13 +106,12 @@ class CollectLoginHistory(Action[CollectLoginHistoryParams, Secured]):
             "ApiVersion, LoginUrl, Browser, Platform FROM LoginHistory WHERE "
         )
         if params.users is None:
-            rows = list(ctx.client.query(f"{soql}LoginTime >= {{}} ORDER BY LoginTime", params.since))
+            rows, missing = ctx.client.query(f"{soql}LoginTime >= {{}}", params.since), []
         else:
-            ids = user_ids(params.users, ctx)
-            rows = list(
-                ctx.client.within(f"{soql}UserId IN {{}} AND LoginTime >= {{}} ORDER BY LoginTime", ids, params.since)
-            )
-        return _secured(ctx, rows, "LoginHistory", "logins")
+            ids, missing = found_users(params.users, ctx)
+            rows = ctx.client.within(f"{soql}UserId IN {{}} AND LoginTime >= {{}}", ids, params.since)
+        ordered = sorted(rows, key=lambda row: (row["LoginTime"], row["Id"]))
+        return _secured(ctx, ordered, "LoginHistory", "logins", not_found(missing))
 
 
 class CollectSetupAuditParams(Params):
@@ -163,11 +162,11 @@ class SnapshotAccess(Action[SnapshotAccessParams, Secured]):
     def apply(self, params: SnapshotAccessParams, ctx: ActionContext, proposal: Proposal) -> Applied[Secured]:
         """These exist live only: once revoked and ended they are gone. Tokens go in by fingerprint."""
         org = ctx.client
-        chosen = user_ids(params.users, ctx) if params.users is not None else None
+        chosen, missing = found_users(params.users, ctx) if params.users is not None else (None, [])
         grants, complete = org.grants(params.app, chosen)
         if chosen is None and params.app is not None:
             chosen = sorted({grant.user for grant in grants})
-        warnings = [] if complete else ["one user has over 2,500 tokens; Salesforce does not list them all"]
+        warnings = [*not_found(missing), *(() if complete else (CUT_OFF,))]
         count = _keep_lines(ctx, (grant.row() for grant in grants), "OauthToken.jsonl")
         count += _keep_lines(ctx, map(vars, org.sessions(users=chosen)), "AuthSession.jsonl")
         jobs = [job for job in org.jobs() if chosen is None or job.user in chosen]
@@ -187,9 +186,11 @@ class SnapshotAccess(Action[SnapshotAccessParams, Secured]):
         )
 
 
-def _secured(ctx: ActionContext, rows: Iterable[Mapping[str, Any]], name: str, noun: str) -> Applied[Secured]:
+def _secured(
+    ctx: ActionContext, rows: Iterable[Mapping[str, Any]], name: str, noun: str, warnings: tuple[str, ...] = ()
+) -> Applied[Secured]:
     count = _keep_lines(ctx, map(_plain, rows), f"{name}.jsonl")
-    return Applied(Secured(count=count, complete=True), summary=f"{count} {noun} secured")
+    return Applied(Secured(count=count, complete=True), summary=f"{count} {noun} secured", warnings=warnings)
 
 
 def _keep_lines(ctx: ActionContext, rows: Iterable[Mapping[str, Any]], name: str) -> int:

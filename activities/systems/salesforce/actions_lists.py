@@ -6,11 +6,11 @@ from pydantic import Field
 
 from activities.action import Action, Applied, Grants, Params, Proposal, Result, Targets, action
 from activities.context import ActionContext
+from activities.systems.salesforce.declared import OWNER
+from activities.systems.salesforce.grants import CUT_OFF
 from activities.systems.salesforce.models import instant
-from activities.systems.salesforce.targets import user_ids
+from activities.systems.salesforce.targets import found_users, not_found
 from playbooks.contract import Risk, TargetSet
-
-OWNER = "crm_owner"
 
 
 class WhichTokens(Params):
@@ -40,7 +40,7 @@ class ListOAuthTokens(Action[WhichTokens, TokensListed]):
 
     def apply(self, params: WhichTokens, ctx: ActionContext, proposal: Proposal) -> Applied[TokensListed]:
         """Stanch's own are left out: no step may touch them."""
-        users = user_ids([params.user], ctx) if params.user else None
+        users, missing = found_users([params.user], ctx) if params.user is not None else (None, [])
         grants, complete = ctx.client.grants(params.app, users)
         mine = ctx.client.own_user()
         others = [grant for grant in grants if grant.user != mine and grant.app != ctx.client.config.app]
@@ -48,11 +48,11 @@ class ListOAuthTokens(Action[WhichTokens, TokensListed]):
         names = ctx.client.usernames(ids)
         targets = ctx.put_rows([grant.row() for grant in others], name="salesforce.grants")
         people = ctx.put_rows([{"id": id_, "label": names.get(id_, "")} for id_ in ids], name="salesforce.users")
-        warnings = []
+        warnings = list(not_found(missing))
         if len(others) != len(grants):
             warnings.append(f"{len(grants) - len(others)} of Stanch's own tokens are left out")
         if not complete:
-            warnings.append("one user has over 2,500 tokens; Salesforce does not list them all")
+            warnings.append(CUT_OFF)
             targets = targets.model_copy(update={"complete": False})
         return Applied(
             TokensListed(targets=targets, users=people, count=len(others)),
@@ -73,9 +73,9 @@ class CountOAuthTokens(Action[WhichTokens, TokensCounted]):
 
     def apply(self, params: WhichTokens, ctx: ActionContext, proposal: Proposal) -> Applied[TokensCounted]:
         """Counted by Salesforce, so that the caps of its lists do not matter."""
-        users = user_ids([params.user], ctx) if params.user else None
-        if users == []:
-            return Applied(TokensCounted(count=0), summary="no such user")
+        users, missing = found_users([params.user], ctx) if params.user is not None else (None, [])
+        if missing:
+            return Applied(TokensCounted(count=0), summary="0 tokens", warnings=not_found(missing))
         count = ctx.client.count_grants(params.app, users[0] if users else None)
         return Applied(TokensCounted(count=count), summary=f"{count} tokens")
 
@@ -107,13 +107,16 @@ class ListSessions(Action[WhoseSessions, Listed]):
     def apply(self, params: WhoseSessions, ctx: ActionContext, proposal: Proposal) -> Applied[Listed]:
         """Stanch's own are left out."""
         mine = ctx.client.own_user()
-        found = ctx.client.sessions(users=user_ids(params.users, ctx))
+        users, missing = found_users(params.users, ctx)
+        found = ctx.client.sessions(users=users)
         others = [session for session in found if session.user != mine and not session.current]
         rows = [
             {"id": session.id, "user": session.user, "type": session.type, "parent": session.parent}
             for session in others
         ]
-        return _listed(ctx, rows, "session", left_out=len(found) - len(others))
+        left_out = len(found) - len(others)
+        warnings = (f"{left_out} of Stanch's own sessions are left out",) if left_out else ()
+        return _listed(ctx, rows, "session", (*warnings, *not_found(missing)))
 
 
 class WhichJobs(Params):
@@ -136,27 +139,28 @@ class ListBulkJobs(Action[WhichJobs, Listed]):
 
     def apply(self, params: WhichJobs, ctx: ActionContext, proposal: Proposal) -> Applied[Listed]:
         """A job that its owner deleted is not here; look for it in the event log."""
-        users = set(user_ids(params.users, ctx)) if params.users is not None else None
+        users, missing = found_users(params.users, ctx) if params.users is not None else (None, [])
+        chosen = set(users or ())
         rows = []
         for job in ctx.client.jobs():
             made = instant(job.created)
-            if users is not None and job.user not in users:
+            if users is not None and job.user not in chosen:
                 continue
             if params.states and job.state not in params.states:
                 continue
             if params.since is not None and made is not None and made < params.since:
                 continue
             rows.append(vars(job).copy())
-        return _listed(ctx, rows, "bulk job")
+        return _listed(ctx, rows, "bulk job", not_found(missing))
 
 
-def _listed(ctx: ActionContext, rows: list, noun: str, *, left_out: int = 0) -> Applied[Listed]:
+def _listed(ctx: ActionContext, rows: list, noun: str, warnings: tuple[str, ...]) -> Applied[Listed]:
     targets = ctx.put_rows(rows, name=f"salesforce.{noun.replace(' ', '_')}s")
     users = ctx.put_rows([{"id": id_} for id_ in sorted({row["user"] for row in rows})], name="salesforce.users")
     return Applied(
         Listed(targets=targets, users=users, count=len(rows)),
         summary=f"{len(rows)} {noun}{'' if len(rows) == 1 else 's'} of {users.count} users",
-        warnings=(f"{left_out} of Stanch's own {noun}s are left out",) if left_out else (),
+        warnings=warnings,
     )
 
 

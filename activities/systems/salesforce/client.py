@@ -24,7 +24,9 @@ from activities.systems.salesforce.models import Grant, Job, LogFile, Login, Row
 
 T = TypeVar("T")
 COLLECTION = 200
-"""Records per collections request, and ids per ``IN`` list, which keeps the URL under 16 KB."""
+"""Records per collections request, and at most as many values per ``IN`` list."""
+LONGEST_LIST = 4_200
+"""Characters of an ``IN`` list, which keeps the URL under 16 KB even where each has to be encoded."""
 PROBES = {
     "User": "ApiEnabled",
     "OauthToken": "CustomizeApplication",
@@ -125,8 +127,10 @@ class Salesforce:
 
     def within(self, soql: str, ids: Sequence[str], *values: Any, doing: str = "querying") -> Iterator[dict[str, Any]]:
         """Rows of a query whose first ``{}`` is an ``IN`` list, asked in chunks."""
-        for start in range(0, len(ids), COLLECTION):
-            yield from self.query(soql, list(ids[start : start + COLLECTION]), *values, doing=doing)
+        # User names are as long as people like; ids are 18 characters.
+        size = min(COLLECTION, max(1, LONGEST_LIST // (3 + max(map(len, ids), default=1))))
+        for start in range(0, len(ids), size):
+            yield from self.query(soql, list(ids[start : start + size]), *values, doing=doing)
 
     def grants(self, app: str | None = None, users: Sequence[str] | None = None) -> tuple[list[Grant], bool]:
         """Authorisations of an app, of users, or all; and whether none was cut off by Salesforce's caps."""
@@ -170,6 +174,11 @@ class Salesforce:
                 return Job.of(row, resource)
         return None
 
+    def frozen(self, users: Sequence[str]) -> dict[str, bool]:
+        """Whether each user that has a UserLogin is frozen."""
+        rows = self.within("SELECT UserId, IsFrozen FROM UserLogin WHERE UserId IN {}", users, doing="reading logins")
+        return {record_id(row["UserId"]): bool(row["IsFrozen"]) for row in rows}
+
     def logins(self, users: Sequence[str]) -> list[Login]:
         """The UserLogin of each user that has one."""
         rows = self.within(
@@ -187,13 +196,10 @@ class Salesforce:
         rows = self.within("SELECT Id, Username FROM User WHERE Id IN {}", users, doing="reading users")
         return {record_id(row["Id"]): row["Username"] for row in rows}
 
-    def user_ids(self, names: Sequence[str]) -> list[str]:
-        """Ids of users given by id or user name; a name that is not there is left out."""
-        ids = [record_id(name, "005") for name in names if "@" not in name]
-        rows = self.within(
-            "SELECT Id FROM User WHERE Username IN {}", [name for name in names if "@" in name], doing="reading users"
-        )
-        return list(dict.fromkeys([*ids, *(record_id(row["Id"]) for row in rows)]))
+    def user_ids(self, names: Sequence[str]) -> dict[str, str]:
+        """User name, without regard to case, to user id; a name that is not there is left out."""
+        rows = self.within("SELECT Id, Username FROM User WHERE Username IN {}", names, doing="reading users")
+        return {row["Username"].casefold(): record_id(row["Id"]) for row in rows}
 
     def log_files(self, since: datetime, until: datetime, types: Sequence[str]) -> list[LogFile]:
         """Event log files made for a span, oldest first.

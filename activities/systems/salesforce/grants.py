@@ -7,6 +7,7 @@ from activities.systems.salesforce.models import Grant, record_id
 
 CAP = 2500
 CHUNK = 200
+CUT_OFF = "one user has over 2,500 tokens; Salesforce does not list them all"
 FIELDS = "AppName, UserId, UseCount, LastUsedDate, CreatedDate, DeleteToken"
 
 

@@ -23,7 +23,7 @@ def one_by_one(
         try:
             outcome = _unlocked(lambda target=target: work(target, ctx))
         except (AuthFailed, Forbidden) as error:
-            if not any(outcome.status == "done" for outcome in outcomes):
+            if not outcomes:
                 raise
             rest = [ItemOutcome(left.id, "failed", error.code) for left in targets[number:]]
             return [*outcomes, *rest]
@@ -47,7 +47,15 @@ def in_one(
     outcomes: dict[str, ItemOutcome] = {}
     todo = [target.id for target in targets]
     for pause in (*LOCK_PAUSES, None):
-        for row in send(todo):
+        try:
+            rows = send(todo)
+        except Permanent as error:
+            if not outcomes:
+                raise
+            # Those of the first request stand, whatever becomes of the locked ones.
+            outcomes |= {id_: ItemOutcome(id_, "failed", error.code) for id_ in todo}
+            break
+        for row in rows:
             if row.ok:
                 outcomes[row.id] = ItemOutcome(row.id, "done")
             elif gone_is_done and row.code in GONE:

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 ALL_PERMISSIONS = frozenset(
     {"ApiEnabled", "ManageUsers", "CustomizeApplication", "ViewSetup", "ViewEventLogFiles", "DataManagement"}
 )
+_DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _CHECK = string.ascii_uppercase + "012345"
 
 
@@ -156,10 +157,10 @@ class Org:
         return datetime.now(UTC)
 
     def mint(self, prefix: str) -> str:
-        """A new id of 18 characters with its checksum."""
+        """A new id of 18 characters with its checksum; the number in it keeps it distinct."""
         self._made += 1
-        tail = "".join(self.rng.choices(string.ascii_letters + string.digits, k=5))
-        body = f"{prefix}{self._pod}0000{tail}{self._made % 62:x}"[:15].ljust(15, "A")
+        number = "".join(_DIGITS[self._made // 62**place % 62] for place in (2, 1, 0))
+        body = f"{prefix}{self._pod}0{''.join(self.rng.choices(_DIGITS, k=6))}{number}"
         return body + suffix(body)
 
     def secret(self, length: int = 60) -> str:
