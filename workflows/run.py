@@ -252,7 +252,7 @@ class Run:
                 run=self.input.run,
                 entries=entries,
                 notices=notices,
-                snapshot=status_of(self),
+                snapshot=status_of(self, recorded=True),
                 state=state.model_dump(mode="json") if final else None,
                 version=state.snapshot_count,
                 sign=any(entry.kind.startswith("decision.") for entry in entries),

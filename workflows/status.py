@@ -21,16 +21,21 @@ ENDS = {
 }
 
 
-def status_of(run: "Run") -> dict[str, Json]:
-    """The run as a plain document (docs/reference: status of a run)."""
+def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
+    """The run as a plain document (docs/reference: status of a run).
+
+    ``recorded`` is for the snapshot that is written together with all entries so far: in it every open gate
+    is recorded.
+    """
     state, frame = run.state, run.plan.frame
+    gates = {key: gate for key, gate in state.gates.items() if offered(gate, recorded=recorded)}
     return {
         "run": run.input.run,
         "incident": run.input.incident,
         "playbook": frame.playbook.model_dump(mode="json"),
         "plan_digest": run.input.plan_digest,
         "mode": run.plan.context.mode.value,
-        "status": shown_status(state),
+        "status": shown_status(state, waits=bool(gates)),
         "reason": state.reason,
         "code": state.code,
         "warnings": list(state.warnings),
@@ -40,7 +45,7 @@ def status_of(run: "Run") -> dict[str, Json]:
         "phase": state.reported_phase,
         "facts_version": state.facts.version,
         "steps": [shown for path, step in run.index.steps.items() for shown in _steps(run, path, step)],
-        "waiting": [waiting(run, key, gate) for key, gate in state.gates.items() if offered(gate)],
+        "waiting": [waiting(run, key, gate) for key, gate in gates.items()],
         "undoable": [
             {"step": effect.path, "item": effect.item, "action": effect.action, "summary": effect.summary}
             for effect in reversed(state.undoable)
@@ -48,18 +53,18 @@ def status_of(run: "Run") -> dict[str, Json]:
     }
 
 
-def shown_status(state: RunState) -> str:
+def shown_status(state: RunState, *, waits: bool) -> str:
     """``paused`` and ``waiting`` where a running run is that."""
     if state.status != "running":
         return state.status
     if state.paused:
         return "paused"
-    return "waiting" if any(offered(gate) for gate in state.gates.values()) else "running"
+    return "waiting" if waits else "running"
 
 
-def offered(gate: Gate) -> bool:
+def offered(gate: Gate, *, recorded: bool = False) -> bool:
     """Whether people may decide here now: open, and already in the journal."""
-    return gate.status == "open" and gate.recorded
+    return gate.status == "open" and (recorded or gate.recorded)
 
 
 def _steps(run: "Run", path: str, step: PlannedStep) -> list[dict[str, Json]]:

@@ -304,7 +304,7 @@ class Starts:
                 "playbook_problems",
                 f"{playbook} cannot be started: {_first(shown)} Nothing was started.",
                 f"Mend it, check with `stanch playbook validate`, then start again ({len(shown)} problems).",
-                details={"problems": [problem.model_dump(mode="json") for problem in shown]},
+                details={"problems": [problem.as_json() for problem in shown]},
             )
         return compiled.plan, compiled.digest
 
