@@ -342,6 +342,8 @@ class EndAction(TargetAction[Any, ThingsEnded]):
         if ctx.client.strikes("unavailable"):
             raise Unavailable("The lab is away.")
         bad = {target.id for target in targets if target.id.startswith("bad")}
+        if ctx.client.strikes("rejected"):
+            bad.add(targets[-1].id)
         ctx.client.change_many("touch", [target.id for target in targets if target.id not in bad])
         return [
             ItemOutcome(target.id, "failed", "rejected") if target.id in bad else ItemOutcome(target.id, "done")

@@ -110,7 +110,8 @@ async def _applied(
         raise
     if result.verified is False:
         _remember_undo(run, step, place, record, attempts, params, result)
-        record.summary = result.summary
+        record.summary, record.changed, record.verified = result.summary, result.changed, False
+        record.affected = result.affected
         message = f"It was applied, but reading back does not show it: {result.summary}"
         raise StepFailed(step.path, "not_verified", message)
     return result
@@ -234,8 +235,8 @@ def _remember_undo(
     key = place.key(step.path)
     if not (attempts.facts.reversible and result.changed) or step.no_undo is not None:
         return
-    if any(effect.key == key for effect in run.state.undoable):
-        return
+    # A later try may have changed more: its result holds the undo of all tries.
+    run.state.undoable = [effect for effect in run.state.undoable if effect.key != key]
     run.state.undoable.append(
         Undoable(
             key=key,

@@ -85,6 +85,24 @@ always:
     ]
 
 
+async def test_the_undo_of_a_step_that_took_two_tries_covers_both(stage: Stage) -> None:
+    stage.world.fault("rejected", 1)
+    run = await stage.start(
+        HEAD + "steps:\n  - {id: end, action: lab.end_things, with: {targets: [a, b]}}\n  - {id: wait, wait: {for: 1h}}\n",
+        facts={"severity": 5},
+    )
+    gate = await run.waiting("end", kind="failure")
+    half = step_of(await run.status(), "end")
+    assert (half["changed"], half["verified"], half["affected"]["count"]) == (True, False, 1), gate
+    await run.decide("end", "amal", "retry")
+    await run.until(lambda status: step_of(status, "wait")["status"] == "waiting")
+    assert step_of(await run.status(), "end")["affected"]["count"] == 2
+    await run.handle.cancel()
+    assert (await run.decide("@undo", "amal")).accepted
+    assert (await run.ended())["status"] == "undone"
+    assert sorted(effect["id"] for effect in stage.world.effects() if effect["kind"] == "untouch") == ["a", "b"]
+
+
 async def test_a_cancel_whose_undo_is_declined_ends_cancelled(stage: Stage) -> None:
     run = await stage.start(
         HEAD + "steps:\n  - {id: one, action: lab.touch, with: {name: x}}\n  - {id: wait, wait: {for: 1h}}\n",
