@@ -32,7 +32,7 @@ class RangeApp:
     """Sends a request to the system that its Host names; anything under ``/_range/`` to the control.
 
     GET  effects, log, state, check, alert, faults, hold
-    POST faults {system?, kind, method?, path?, actor?, times?, …}   a new rule
+    POST faults {system?, kind, method?, path?, query?, actor?, times?, …}   a new rule
     POST faults/clear                                               no rule any more
     POST hold {method?, path?, actor?, phase?, times?}              a rule that holds answers back
     POST hold/release {id?}                                         let one go on, or all

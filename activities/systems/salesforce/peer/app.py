@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from urllib.parse import unquote_plus
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -63,8 +64,9 @@ class SalesforcePeer:
         if bearer.startswith("Bearer "):
             call.who = self.org.by_token(bearer[7:])
         method, path, actor = call.method, call.path, call.actor
+        query = unquote_plus(request.url.query)
         response: Response | None = None
-        for rule in self.faults.strike(method, path, actor, after=False):
+        for rule in self.faults.strike(method, path, query, actor, after=False):
             if rule.kind == "latency":
                 await asyncio.sleep(rule.seconds)
             elif rule.kind == "hold":
@@ -78,7 +80,7 @@ class SalesforcePeer:
             response = self._carry_out(call, len(request.url.query))
         # Before any holding back: the log is in the order of what was done.
         self._log(call, response.status_code)
-        for rule in self.faults.strike(method, path, call.actor, after=True):
+        for rule in self.faults.strike(method, path, query, call.actor, after=True):
             if rule.kind == "hold_after_commit":
                 await self.faults.hold(rule, method, path, call.actor)
             elif rule.kind == "drop_after_commit":

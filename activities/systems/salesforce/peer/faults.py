@@ -19,6 +19,7 @@ class Rule:
         kind: One of ``KINDS``.
         method: Of the requests meant; empty for any.
         path: Regular expression that the path contains.
+        query: Regular expression that the decoded query string contains.
         actor: Whose requests; empty for any.
         times: How many requests it strikes; 0 for all.
         skip: How many matching requests pass first.
@@ -30,6 +31,7 @@ class Rule:
     kind: str
     method: str = ""
     path: str = ""
+    query: str = ""
     actor: str = ""
     times: int = 1
     skip: int = 0
@@ -43,13 +45,15 @@ class Rule:
         if self.kind not in KINDS:
             raise ValueError(f"{self.kind!r} is none of {', '.join(KINDS)}")
         re.compile(self.path)
+        re.compile(self.query)
 
-    def meant(self, method: str, path: str, actor: str) -> bool:
+    def meant(self, method: str, path: str, query: str, actor: str) -> bool:
         """Whether a request is one of those meant."""
         return (
             self.method in ("", method)
             and self.actor in ("", actor)
             and re.search(self.path, path) is not None
+            and re.search(self.query, query) is not None
             and (self.times == 0 or self.struck < self.times)
         )
 
@@ -96,11 +100,11 @@ class Faults:
         self.rules.clear()
         self.release()
 
-    def strike(self, method: str, path: str, actor: str, *, after: bool) -> list[Rule]:
+    def strike(self, method: str, path: str, query: str, actor: str, *, after: bool) -> list[Rule]:
         """Rules that strike this request, before or after it is carried out."""
         found = []
         for rule in self.rules:
-            if rule.kind.endswith("_after_commit") is after and rule.meant(method, path, actor):
+            if rule.kind.endswith("_after_commit") is after and rule.meant(method, path, query, actor):
                 if rule.skip > 0:
                     rule.skip -= 1
                     continue
