@@ -24,6 +24,7 @@ from playbooks.expr_values import (
     MAX_RESULT,
     PURE_FUNCTIONS,
     Instant,
+    bounded,
     duration_in,
     instant_in,
     kind_of,
@@ -195,7 +196,8 @@ def evaluate(source: str, scope: Mapping[str, Any], *, now: datetime | None) -> 
         ExprError: Whatever goes wrong, with its code; nothing else is ever raised but ``MemoryError``.
     """
     try:
-        value = plain(_compiled(source)(**{**scope, "now": _Now(now)}))
+        with bounded():
+            value = plain(_compiled(source)(**{**scope, "now": _Now(now)}))
     except (ExprError, MemoryError):
         raise
     except UndefinedError as error:

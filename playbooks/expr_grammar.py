@@ -182,6 +182,9 @@ def _is_text_or_list(node: nodes.Node) -> bool:
 def _check_name(name: str) -> None:
     if name.startswith("_"):
         raise unsafe(f"{name[:40]}: names never begin with _.")
+    if not name.isascii():
+        # Python folds look-alike letters into one name, Jinja does not.
+        raise unsafe(f"{name[:40]}: names are written in plain letters.")
     if name == "self":
         raise unsafe("self is a word of Jinja's and means nothing here.")
     if name in FUNCTIONS:

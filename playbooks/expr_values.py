@@ -7,7 +7,9 @@ durations are read from ``90s 15m 2h 3d`` and written as seconds (``5400s``).
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -21,12 +23,40 @@ from playbooks.expr_text import ExprError
 MAX_RESULT = 512 * 1024
 """Characters of a result, roughly as its JSON counts them; also of every value in between."""
 MAX_ITEMS = 50_000
+MAX_WORK = 250_000
+"""Values that one evaluation may go through, in all its functions, filters and comparisons together."""
 MAX_VALUE_DEPTH = 40
 MAX_DAYS = 3650
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:\d\d)")
 _DURATION = re.compile(r"(\d{1,9})([smhd])")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+_work_left: ContextVar[list[int]] = ContextVar("work_left")
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """One evaluation: what happens within shares ``MAX_WORK``."""
+    token = _work_left.set([MAX_WORK])
+    try:
+        yield
+    finally:
+        _work_left.reset(token)
+
+
+def work(count: int) -> None:
+    """Pay for going through so many values.
+
+    Raises:
+        ExprError: ``too_large``, when the evaluation has done enough.
+    """
+    left = _work_left.get(None)
+    if left is not None:
+        left[0] -= count
+        if left[0] < 0:
+            raise ExprError("too_large", "The expression goes through too many values; use several steps.")
 
 
 class Instant(datetime):
@@ -69,6 +99,7 @@ def instant_in(value: Any) -> Instant | None:
     if isinstance(value, Instant):
         return value
     if isinstance(value, str) and _INSTANT.fullmatch(value):
+        work(4)
         try:
             return Instant.of(datetime.fromisoformat(value))
         except (ValueError, OverflowError):
@@ -132,7 +163,10 @@ def plain(value: Any) -> Json:
     Raises:
         ExprError: ``undefined`` for one that is or holds something unset, ``too_large``, ``type``.
     """
-    return _plain(value, _Budget(), 0)
+    budget = _Budget()
+    found = _plain(value, budget, 0)
+    work(MAX_ITEMS - budget.items)
+    return found
 
 
 def _plain(value: Any, budget: _Budget, depth: int) -> Json:
@@ -210,6 +244,7 @@ def _list(name: str, value: Any) -> list[Any]:
         raise mismatch(f"{name} takes a list, not {kind_of(value)}.")
     if len(value) > MAX_ITEMS:
         raise too_large("The list")
+    work(len(value))
     return list(value)
 
 
