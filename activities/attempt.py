@@ -43,8 +43,10 @@ class Attempt:
 
     @property
     def cancelled(self) -> bool:
-        """Whether the run was cancelled, as opposed to the worker going away."""
-        return self._stopping and not activity.is_worker_shutdown()
+        """Whether the run was cancelled, as opposed to this worker going away, or the server having given the
+        attempt up for lost: then another one goes on, and this one has nothing to conclude."""
+        details = activity.cancellation_details()
+        return self._stopping and details is not None and details.cancel_requested
 
     def stop(self) -> None:
         """Ask the body to stop at its next safe place."""

@@ -107,6 +107,12 @@ class Execution:
                     raise
 
     async def _work(self) -> ActionResult | Preview:
+        await self._stop_at("before_start")
+        result = await self._served()
+        await self._stop_at("before_completion")
+        return result
+
+    async def _served(self) -> ActionResult | Preview:
         gate.check_mode(self.call, self.around.mode)
         gate.check_version(self.call, self.spec.facts)
         if self.call.verb is Verb.PREVIEW:
@@ -187,6 +193,9 @@ class Execution:
             raise Superseded("A later attempt of the same step has taken over; this one did nothing.")
         self.intended = True
         await self._stop_at("after_intent")
+        if await self.record.overtaken():
+            # This process stood still for so long that the server gave its attempt to another.
+            raise Superseded("A later attempt of the same step has taken over; this one sent nothing.")
         applied = await self._apply(ctx, params, undo_args, proposal)
         await self._stop_at("after_send")
         if undo_args is not None:
@@ -242,7 +251,6 @@ class Execution:
         inline = all(outputs[name].type in INLINE_TYPES for name in result.output if name in outputs)
         good = not (self.effect and verified is False)
         await self.record.ended(result, inline=inline, effect=self.effect, good=good)
-        await self._stop_at("before_completion")
         return result
 
     async def _sized(

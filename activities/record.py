@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from activities.context import stamp, world_time
-from activities.errors import ActionError, Held, JournalUnavailable
+from activities.errors import ActionError, Held, JournalUnavailable, Superseded
 from activities.ports import Store
 from playbooks.contract import ActionCall, ActionResult, Json, NewEntry
 
@@ -52,8 +52,13 @@ class CallRecord:
 
         Raises:
             Held: effects are on hold.
+            Superseded: an attempt that was thought lost has ended the call meanwhile.
         """
         return await self._reach(self._intend, dict(body))
+
+    async def overtaken(self) -> bool:
+        """Whether a later attempt has written an intent of its own, so that this one may not act any more."""
+        return await self._reach(self._overtaken)
 
     async def failed(self, error: ActionError) -> None:
         """Record that this attempt surely changed nothing."""
@@ -86,6 +91,10 @@ class CallRecord:
         call, journal = self._call, self._store.journal
         if call.entries:
             journal.append(call.incident, call.entries)
+        return self._outcome()
+
+    def _outcome(self) -> dict[str, Json] | None:
+        call, journal = self._call, self._store.journal
         again = journal.outcome(call.incident, f"{self._key}/{call.tries}")
         if again is not None:
             return again
@@ -93,6 +102,10 @@ class CallRecord:
         if body is not None and not body.get("effect") and body.get("tries") != call.tries:
             return None
         return body
+
+    def _overtaken(self) -> bool:
+        intents = self._store.journal.intents(self._call.incident, self._key)
+        return any(intent["attempt"] > self._fence for intent in intents)
 
     def _open_intents(self) -> tuple[list[dict[str, Json]], int]:
         call, journal = self._call, self._store.journal
@@ -118,6 +131,8 @@ class CallRecord:
             hold = self._store.hold.get()
             if hold is not None:
                 raise Held("A person put every effect on hold. Nothing was sent. It goes on after `stanch hold off`.")
+            if self._outcome() is not None:
+                raise Superseded("An attempt that was thought lost has ended the step. Nothing was sent again.")
             whole = {**self._place(), **body, "key": self._key, "attempt": self._fence}
             return self._store.journal.intent(self._call.incident, self._key, self._fence, whole)
 
@@ -147,9 +162,12 @@ class CallRecord:
             "result_ref": ref,
         }
         key, first = self._key, not effect and call.tries <= 1 and self._fence % 1000 == 1
-        if not good or (not first and store.journal.outcome(call.incident, key) is not None):
-            key = f"{key}/{call.tries}"
-        store.journal.record_outcome(call.incident, key, self._fence, body)
+        with store.transaction():
+            if effect and self._overtaken():
+                raise Superseded("A later attempt of the same step has taken over; its outcome counts.")
+            if not good or (not first and store.journal.outcome(call.incident, key) is not None):
+                key = f"{key}/{call.tries}"
+            store.journal.record_outcome(call.incident, key, self._fence, body)
 
     async def _reach(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store, waiting a while if it is away; the activity goes on beating meanwhile."""

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from playbooks.contract import ActionCall
 
-POINTS = ("before_intent", "after_intent", "after_send", "before_outcome", "before_completion")
+POINTS = ("before_start", "before_intent", "after_intent", "after_send", "before_outcome", "before_completion")
+"""In the order of a call. A read has neither intent; a preview has the first and the last."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from temporalio.activity import ActivityCancellationDetails
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import ActivityEnvironment
 
@@ -289,3 +290,89 @@ async def test_an_effect_that_does_not_verify_may_be_tried_again(bench):
     again = await bench.run(bench.call("lab.end_things", {"targets": ["bad1"]}, tries=2))
     assert again.verified
     assert (await bench.run(bench.call("lab.end_things", {"targets": ["bad1"]}, tries=3))) == again
+
+
+async def stopped(folder: Path, point: str) -> Path:
+    """The mark of an attempt that stands at a point."""
+    async with asyncio.timeout(10):
+        while not (found := marks(folder, point)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return found[0]
+
+
+def marks(folder: Path, point: str) -> list[Path]:
+    """Marks of attempts that stand there."""
+    return [mark for mark in folder.glob(f"{point}-*.json") if not let_go(mark).exists()]
+
+
+def let_go(mark: Path) -> Path:
+    """The file that lets it go on."""
+    return mark.with_suffix(".release")
+
+
+async def superseded(attempt: "asyncio.Task[object]") -> None:
+    """The attempt ends by giving way to a later one."""
+    with pytest.raises(ApplicationError) as caught:
+        await attempt
+    assert (caught.value.type, caught.value.non_retryable) == ("Superseded", False)
+
+
+async def test_an_attempt_that_stood_still_while_another_took_over_sends_nothing(bench, tmp_path):
+    bench.stops = StopPoints.parse("after_intent@ s ", tmp_path / "stops")
+    call = bench.call("lab.touch", {"name": "a"})
+    late = asyncio.create_task(bench.run(call))
+    mark = await stopped(tmp_path / "stops", "after_intent")
+    assert (await bench.run(call, attempt=2)).changed
+    bench.world.change("untouch", "a")
+    let_go(mark).touch()
+    await superseded(late)
+    assert bench.touches() == ["a"]
+
+
+async def test_the_outcome_of_an_attempt_that_was_overtaken_does_not_count(bench, tmp_path):
+    bench.stops = StopPoints.parse("before_outcome@ s ", tmp_path / "stops")
+    call = bench.call("lab.touch", {"name": "a"})
+    late = asyncio.create_task(bench.run(call))
+    mark = await stopped(tmp_path / "stops", "before_outcome")
+    bench.stops = StopPoints.parse("after_intent@ s ", tmp_path / "later")
+    now = asyncio.create_task(bench.run(call, attempt=2))
+    later = await stopped(tmp_path / "later", "after_intent")
+    let_go(mark).touch()
+    await superseded(late)
+    assert bench.store.journal.outcome(INCIDENT, bench.key()) is None
+    let_go(later).touch()
+    assert (await now).changed
+    assert bench.store.journal.outcome(INCIDENT, bench.key())["attempt"] == 1002
+
+
+async def test_nothing_is_sent_when_an_attempt_thought_lost_has_ended_the_step(bench, tmp_path):
+    bench.stops = StopPoints.parse("before_outcome@ s ", tmp_path / "stops")
+    call = bench.call("lab.touch", {"name": "a"})
+    first = asyncio.create_task(bench.run(call))
+    mark = await stopped(tmp_path / "stops", "before_outcome")
+    bench.stops = StopPoints.parse("before_intent@ s ", tmp_path / "later")
+    second = asyncio.create_task(bench.run(call, attempt=2))
+    later = await stopped(tmp_path / "later", "before_intent")
+    let_go(mark).touch()
+    ended = await first
+    let_go(later).touch()
+    await superseded(second)
+    assert await bench.run(call, attempt=3) == ended
+    assert bench.store.journal.kinds(INCIDENT) == ["action.intent", "action.outcome"]
+
+
+async def test_an_attempt_that_the_server_has_given_up_concludes_nothing(bench, tmp_path):
+    """Its heartbeat was refused: that is no cancel of the run, and what is left to do is another's."""
+    bench.stops = StopPoints.parse("after_send@ s ", tmp_path / "stops")
+    call = bench.call("lab.end_things", {"targets": [f"t{number}" for number in range(250)]}, permit=None)
+    call = call.model_copy(update={"permit": bench.permit(call, maximum=250)})
+    late = asyncio.create_task(bench.run(call))
+    mark = await stopped(tmp_path / "stops", "after_send")
+    bench.env.cancel(ActivityCancellationDetails(not_found=True))
+    let_go(mark).touch()
+    with pytest.raises(ApplicationError) as caught:
+        await late
+    assert (caught.value.type, len(bench.touches())) == ("Unavailable", 100)
+    assert bench.store.journal.outcome(INCIDENT, bench.key()) is None
+    result = await bench.run(call, attempt=2)
+    assert (result.items.done, result.verified, len(bench.touches())) == (250, True, 250)
