@@ -1,6 +1,7 @@
 """``stanch replay``: stored histories against the installed code, before it is deployed."""
 
 import asyncio
+import gzip
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -69,8 +70,10 @@ async def _replayed(since: datetime | None, folder: Path | None) -> list[dict[st
 def _saved(folder: Path) -> Any:
     from temporalio.client import WorkflowHistory
 
-    for path in sorted(folder.rglob("*.json")):
-        yield WorkflowHistory.from_json(path.stem, path.read_text(encoding="utf-8"))
+    for path in sorted([*folder.rglob("*.json"), *folder.rglob("*.json.gz")]):
+        content = path.read_bytes()
+        text = gzip.decompress(content) if path.suffix == ".gz" else content
+        yield WorkflowHistory.from_json(path.name.partition(".json")[0], text.decode())
 
 
 async def _one(checker: Any, history: Any) -> dict[str, Any]:
