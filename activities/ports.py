@@ -35,8 +35,8 @@ class Journal(Protocol):
     def intents(self, incident: str, key: str) -> list[dict[str, Json]]:
         """Bodies of the intents of a key, oldest first."""
 
-    def sign_heads(self, reason: str) -> object:
-        """Sign the heads of the chains that changed."""
+    def sign_heads(self, reason: str, incident: str | None = None) -> object:
+        """Sign the heads of the chains that changed, or of one."""
 
 
 class Evidence(Protocol):

@@ -76,7 +76,7 @@ class MemoryJournal:
         rows = [row for (of, name), row in self.rows.items() if of == incident and name.startswith(f"intent/{key}/")]
         return sorted((row["body"] for row in rows), key=lambda body: body["attempt"])
 
-    def sign_heads(self, reason: str) -> None:
+    def sign_heads(self, reason: str, incident: str | None = None) -> None:
         self.signed.append(reason)
 
 

@@ -79,7 +79,7 @@ def _snapshot(store: Store, incident: str, by: NewEntry | None) -> _Snapshot:
             raise ExportRefused(f"There is no incident {incident}, so nothing was exported.")
         if by is not None:
             store.journal.append(incident, [by])
-        store.journal.sign_heads("export")
+        store.journal.sign_heads("export", incident)
         entries, heads = store.journal.entries(incident), store.journal.signed(incident)
         custody = store.evidence.of(incident)
         snapshots = store.incidents.snapshots(incident)

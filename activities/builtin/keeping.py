@@ -74,7 +74,7 @@ class Keeping:
                 of = given.run or given.incident
                 store.incidents.save_snapshot(of, given.incident, given.snapshot, given.state, given.version)
         if given.sign:
-            store.journal.sign_heads("decision")
+            store.journal.sign_heads("decision", given.incident)
         return RecordResult(written=len(written))
 
     def _load_outputs(self, given: LoadInput) -> LoadedOutputs:

@@ -116,7 +116,7 @@ class Life:
             raise DeskRefusal("bad_value", "An incident closes as closed or false_alarm. Nothing was closed.")
         receipt = await self._ask(incident, "close", CloseRequest(person=actor.name, status=status, reason=reason))
         if receipt.accepted:
-            self._store.journal.sign_heads("close")
+            self._store.journal.sign_heads("close", incident)
         return receipt
 
     def hold_on(self, actor: Actor, reason: str) -> dict[str, Json]:

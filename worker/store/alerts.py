@@ -49,8 +49,7 @@ class Alerts:
     def admit(self, alert: Alert, now: datetime) -> Admission:
         """Join the incident of the same happening, else a correlated open one, else open a new one."""
         with self._database.transaction() as connection:
-            key = select(alert_keys.c.incident).where(alert_keys.c.dedupe_key == alert.dedupe_key)
-            incident = self._open_of(connection, connection.execute(key).scalar())
+            incident = self._of_the_same(connection, alert)
             again = incident is not None
             incident = incident or self._correlated(connection, alert, now)
             created = incident is None
@@ -63,6 +62,11 @@ class Alerts:
             counted = select(incidents.c.alerts).where(incidents.c.id == incident)
             count = connection.execute(counted).scalar_one()
         return Admission(incident, created, not created, count)
+
+    def _of_the_same(self, connection: Connection, alert: Alert) -> str | None:
+        mine = select(alert_keys.c.incident).where(alert_keys.c.dedupe_key == alert.dedupe_key)
+        known = connection.execute(mine).scalars().all()
+        return next((incident for incident in known if self._open_of(connection, incident)), None)
 
     @staticmethod
     def _open_of(connection: Connection, incident: str | None) -> str | None:
@@ -94,13 +98,10 @@ class Alerts:
 
     @staticmethod
     def _count(connection: Connection, alert: Alert, incident: str) -> None:
-        held = select(alert_keys.c.count).where(alert_keys.c.dedupe_key == alert.dedupe_key)
-        count = connection.execute(held).scalar()
-        if count is None:
+        here = (alert_keys.c.dedupe_key == alert.dedupe_key, alert_keys.c.incident == incident)
+        again = update(alert_keys).where(*here).values(count=alert_keys.c.count + 1)
+        if connection.execute(again).rowcount == 0:
             connection.execute(insert(alert_keys), {"dedupe_key": alert.dedupe_key, "incident": incident, "count": 1})
-        else:
-            mine = update(alert_keys).where(alert_keys.c.dedupe_key == alert.dedupe_key)
-            connection.execute(mine.values(count=count + 1, incident=incident))
         row = connection.execute(select(incidents.c.alert_first).where(incidents.c.id == incident)).first()
         changes = {"alerts": incidents.c.alerts + 1, "alert_last": alert.received_at}
         if row is not None and row.alert_first is None:

@@ -1,4 +1,8 @@
-"""The database: connections, transactions, migrations. What is SQLite's own stands here and nowhere else."""
+"""The database: connections, transactions, migrations. What is one engine's own stands here and nowhere else.
+
+Writers go one at a time, in one process or several: on SQLite by its own lock, on PostgreSQL by one of ours. So
+everything that reads before it writes is safe, and the journal's chains have no forks.
+"""
 
 import contextlib
 import json
@@ -9,12 +13,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import OperationalError
 
 HEAD = "0001"
 QUICK_MS = 50
 PATIENT_MS = 15_000
+WRITERS = 0x5354414E4348
+"""Key of PostgreSQL's advisory lock of writers."""
+
+
+class StoreIsNewer(Exception):
+    """A newer version of Stanch has changed the store; this one does not touch it."""
+
+    code = "store_newer"
 
 
 def stamp() -> str:
@@ -31,10 +43,21 @@ class Database:
     """One database; safe for threads and for several processes."""
 
     def __init__(self, url: str) -> None:
-        """Connect, and bring the schema up to date."""
-        self._engine = _engine(url)
+        """Connect, and bring the schema up to date.
+
+        Raises:
+            StoreIsNewer: a newer version has changed it.
+        """
+        self._engine = create_engine(url)
         self._local = threading.local()
-        self._migrate()
+        if self._sqlite:
+            event.listen(self._engine, "connect", _prepare)
+        event.listen(self._engine, "begin", self._take_turn)
+        try:
+            self._migrate()
+        except BaseException:
+            self.close()
+            raise
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -60,6 +83,7 @@ class Database:
             yield held
             return
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            self._be_patient(connection)
             yield connection
 
     @contextlib.contextmanager
@@ -75,12 +99,28 @@ class Database:
         """Give every connection back."""
         self._engine.dispose()
 
+    @property
+    def _sqlite(self) -> bool:
+        return self._engine.dialect.name == "sqlite"
+
+    @property
+    def _patience(self) -> int:
+        return QUICK_MS if getattr(self._local, "hurry", False) else PATIENT_MS
+
     def _be_patient(self, connection: Connection) -> None:
-        if self._engine.dialect.name == "sqlite":
-            wait = QUICK_MS if getattr(self._local, "hurry", False) else PATIENT_MS
+        if self._sqlite:
             raw = connection.connection.dbapi_connection
             assert raw is not None
-            raw.execute(f"PRAGMA busy_timeout={wait}")
+            raw.execute(f"PRAGMA busy_timeout={self._patience}")
+
+    def _take_turn(self, connection: Connection) -> None:
+        if connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT":
+            return
+        if self._sqlite:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {self._patience}")
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
 
     def _migrate(self) -> None:
         with self.reading() as connection:
@@ -88,6 +128,11 @@ class Database:
                 found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
                 if found == HEAD:
                     return
+                if found is not None and found > HEAD:
+                    raise StoreIsNewer(
+                        f"The store is at version {found}, and this Stanch knows versions up to {HEAD}. Nothing was "
+                        "changed. Run the version that made it, or a newer one."
+                    )
         # Here, because a store that is up to date need not pay for the import.
         from alembic import command
         from alembic.config import Config
@@ -101,16 +146,10 @@ class Database:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Whether a database refused only because somebody else holds its lock."""
-    return isinstance(error, OperationalError) and "locked" in str(error.orig)
-
-
-def _engine(url: str) -> Engine:
-    engine = create_engine(url)
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare)
-        event.listen(engine, "begin", _begin)
-    return engine
+    """Whether a write was refused only because somebody else is writing."""
+    if not isinstance(error, OperationalError):
+        return False
+    return "locked" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "55P03"
 
 
 def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
@@ -120,8 +159,3 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _begin(connection: Connection) -> None:
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,5 +1,6 @@
 """Evidence: files named by their content, with custody: who put which file when, for which incident."""
 
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from worker.store.database import Database, stamp
 from worker.store.schema import evidence
 
 SAMPLE = 20
+CHUNK = 1024 * 1024
 Append = Callable[[str, list[NewEntry]], list[int]]
 
 
@@ -30,9 +32,7 @@ class Evidence:
         self, incident: str, content: bytes | Path, *, name: str, media_type: str, source: str, actor: str
     ) -> EvidenceRef:
         """Keep a file and write its custody, also into the incident's journal. A repeat changes nothing."""
-        whole = content.read_bytes() if isinstance(content, Path) else content
-        sha = sha256_hex(whole)
-        self._keep(sha, whole)
+        sha, size = self._keep(content)
         known = select(evidence.c.sha256).where(
             evidence.c.incident == incident,
             evidence.c.sha256 == sha,
@@ -45,7 +45,7 @@ class Evidence:
             "name": name,
             "source": source,
             "media_type": media_type,
-            "bytes": len(whole),
+            "bytes": size,
             "actor": actor,
             "at": stamp(),
         }
@@ -54,7 +54,7 @@ class Evidence:
                 connection.execute(insert(evidence), row)
                 if incident:
                     self.append(incident, [_custody(row)])
-        return EvidenceRef(ref=f"sha256:{sha}", sha256=sha, bytes=len(whole), name=name, media_type=media_type)
+        return EvidenceRef(ref=f"sha256:{sha}", sha256=sha, bytes=size, name=name, media_type=media_type)
 
     def put_rows(
         self, incident: str, rows: Iterable[Mapping[str, Json]], *, name: str, source: str, actor: str
@@ -98,17 +98,58 @@ class Evidence:
             raise FileNotFoundError(f"{sha[:12]!r} names no file of evidence")
         return self._folder / sha[:2] / sha
 
-    def _keep(self, sha: str, content: bytes) -> None:
+    def _keep(self, content: bytes | Path) -> tuple[str, int]:
+        """Bring content into the folder, unless it is there and whole; its digest and size."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mine = self._folder / f".{os.getpid()}.{os.urandom(8).hex()}"
+        try:
+            if isinstance(content, bytes):
+                sha = sha256_hex(content)
+                if self._holds(sha, len(content)):
+                    return sha, len(content)
+                chunks: Iterable[bytes] = (content,)
+            else:
+                chunks = _chunks(content)
+            digest, size = hashlib.sha256(), 0
+            with os.fdopen(os.open(mine, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o400), "wb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    size += file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            sha = digest.hexdigest()
+            if not self._holds(sha, size):
+                self._place(mine, sha)
+        finally:
+            mine.unlink(missing_ok=True)
+        return sha, size
+
+    def _holds(self, sha: str, size: int) -> bool:
+        """Whether the file is there and whole; one that was damaged is put anew."""
         path = self._path(sha)
-        if path.exists():
-            return
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mine = path.with_name(f".{sha}.{os.getpid()}.{os.urandom(4).hex()}")
-        with os.fdopen(os.open(mine, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o400), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        mine.rename(path)
+        if not path.exists() or path.stat().st_size != size:
+            return False
+        digest = hashlib.sha256()
+        for chunk in _chunks(path):
+            digest.update(chunk)
+        return digest.hexdigest() == sha
+
+    def _place(self, file: Path, sha: str) -> None:
+        path = self._path(sha)
+        path.parent.mkdir(exist_ok=True, mode=0o700)
+        file.rename(path)
+        # The custody that is written next must not outlive the name of what it is about.
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            yield chunk
 
 
 def _custody(row: Mapping[str, Any]) -> NewEntry:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from playbooks.contract import Json
 from worker.store.database import Database, dumps, stamp
@@ -154,6 +154,6 @@ class Incidents:
             }
 
 
-def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
+def _shown(row: RowMapping) -> dict[str, Any]:
     kept = {name: row[name] for name in ("title", "kind", "severity", "mode", "status", "opened_at", "opened_by")}
     return {"incident": row["id"], **kept, "facts": json.loads(row["facts"]), "facts_version": row["facts_version"]}

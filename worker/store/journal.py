@@ -4,6 +4,7 @@ An entry is ``{seq, incident, at, kind, actor, door, body, prev, hash}``; see th
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from worker.store.schema import heads, journal
 SIGN_EVERY = 100
 FIELDS = ("seq", "incident", "at", "kind", "actor", "door", "body", "prev", "hash")
 HEADS_GENESIS = digest_of("stanch/heads/1")
+LARGEST = 2**53 - 1
+_HALF = re.compile("[\ud800-\udfff]")
 
 KeepText = Callable[[str, str], str]
 """Keeps the text of an entry of an incident as evidence and returns its reference."""
@@ -43,7 +46,7 @@ class Journal:
                     body["text_ref"] = self._keep_text(incident, entry.text)
                 written.append(self._write(connection, incident, entry, body))
             if any(seq % SIGN_EVERY == 0 for seq in written):
-                self.sign_heads("hundred")
+                self.sign_heads("hundred", incident)
         return written
 
     def _write(self, connection: Connection, incident: str, entry: NewEntry, body: dict[str, Json]) -> int:
@@ -116,17 +119,19 @@ class Journal:
             bodies = [json.loads(body) for body in connection.execute(wanted).scalars()]
         return sorted(bodies, key=lambda body: body["attempt"])
 
-    def sign_heads(self, reason: str) -> int:
-        """Sign the heads of the chains that changed since they were last signed; how many."""
+    def sign_heads(self, reason: str, incident: str | None = None) -> int:
+        """Sign the heads of the chains (or of one) that changed since they were last signed; how many."""
         if self._signer is None:
             return 0
         newest = select(journal.c.incident, func.max(journal.c.seq).label("seq")).group_by(journal.c.incident)
         signed = select(heads.c.incident, func.max(heads.c.seq).label("seq")).group_by(heads.c.incident)
+        if incident is not None:
+            newest, signed = newest.where(journal.c.incident == incident), signed.where(heads.c.incident == incident)
         with self._database.transaction() as connection:
             done = {row.incident: row.seq for row in connection.execute(signed)}
             stale = [row.incident for row in connection.execute(newest) if row.seq > done.get(row.incident, 0)]
-            for incident in stale:
-                self._sign(connection, incident, reason, self._signer)
+            for each in stale:
+                self._sign(connection, each, reason, self._signer)
         return len(stale)
 
     def _sign(self, connection: Connection, incident: str, reason: str, signer: SigningKey) -> None:
@@ -160,11 +165,16 @@ def _of_action(key: str, kind: str, body: Mapping[str, Json]) -> NewEntry:
 
 
 def _exact(value: Any) -> Any:
-    """A value without floats, whose text differs between writers: a whole one becomes an integer, others text."""
+    """A value that every writer writes the same: a whole float becomes an integer; other floats, and integers that
+    JSON readers round, become text; half a character (a lone surrogate) becomes U+FFFD."""
     if isinstance(value, float):
-        return int(value) if value.is_integer() else repr(value)
+        value = int(value) if value.is_integer() else repr(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if abs(value) <= LARGEST else str(value)
+    if isinstance(value, str):
+        return _HALF.sub("\ufffd", value)
     if isinstance(value, Mapping):
-        return {str(key): _exact(item) for key, item in value.items()}
+        return {_exact(str(key)): _exact(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_exact(item) for item in value]
     return value

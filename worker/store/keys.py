@@ -1,6 +1,7 @@
 """The installation's signing key: one Ed25519 key for decisions and for heads of the journal.
 
-It lies in ``keys/signing.json`` of a home, readable by its owner only, and is made once.
+It lies in ``keys/signing.json`` of a home, readable by its owner only, and is made once. ``keys/signing.pub`` beside
+it is its public half, to be handed to whoever verifies.
 """
 
 import json
@@ -14,6 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from playbooks.digest import sha256_hex
 
 FILE = "signing.json"
+PUBLIC_FILE = "signing.pub"
+
+
+class KeyUnreadable(Exception):
+    """A key file is not one; the message names the file, never what is in it."""
+
+    code = "key_unreadable"
 
 
 def public_hex(key: Ed25519PublicKey) -> str:
@@ -48,21 +56,27 @@ class SigningKey:
 
     @classmethod
     def load(cls, home: Path) -> "SigningKey":
-        """The home's key, made if there is none; two processes at once get the same one."""
+        """The home's key, made if there is none; two processes at once get the same one.
+
+        Raises:
+            KeyUnreadable: its file was damaged.
+        """
         path = home / "keys" / FILE
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists():
-            _make(path)
-        raw = bytes.fromhex(json.loads(path.read_text(encoding="ascii"))["private"])
-        return cls(Ed25519PrivateKey.from_private_bytes(raw))
+            key = Ed25519PrivateKey.generate()
+            raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()).hex()
+            _place(path, json.dumps({"public": public_hex(key.public_key()), "private": raw}), 0o600)
+        loaded = cls(Ed25519PrivateKey.from_private_bytes(bytes.fromhex(_field(path, "private"))))
+        if not path.with_name(PUBLIC_FILE).exists():
+            _place(path.with_name(PUBLIC_FILE), loaded.public_hex + "\n", 0o644)
+        return loaded
 
 
-def _make(path: Path) -> None:
-    key = Ed25519PrivateKey.generate()
-    raw = key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()).hex()
-    mine = path.with_name(f".{FILE}.{os.getpid()}")
-    with os.fdopen(os.open(mine, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "w") as file:
-        json.dump({"public": public_hex(key.public_key()), "private": raw}, file)
+def _place(path: Path, text: str, mode: int) -> None:
+    mine = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    with os.fdopen(os.open(mine, os.O_CREAT | os.O_WRONLY | os.O_EXCL, mode), "w") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
     try:
@@ -74,12 +88,27 @@ def _make(path: Path) -> None:
         mine.unlink()
 
 
+def _field(path: Path, name: str) -> str:
+    """One half of a key, 32 bytes in hex."""
+    try:
+        value = str(json.loads(path.read_text(encoding="ascii"))[name])
+        if len(bytes.fromhex(value)) != 32:
+            raise ValueError
+    except (ValueError, KeyError, TypeError):
+        raise KeyUnreadable(f"{path} is no signing key. Nothing was done. Restore it from a backup.") from None
+    return value
+
+
 def known_signers(home: Path) -> dict[str, tuple[str, str]]:
-    """Key id to public key and what it signs for: this home, its demo and its exercises."""
-    found = {}
+    """Key id to public key and what it signs for: this home, its demo and its exercises.
+
+    Raises:
+        KeyUnreadable: a key file was damaged.
+    """
+    found: dict[str, tuple[str, str]] = {}
     for name, folder in (("this home", home), ("demo", home / "demo"), ("exercise", home / "exercise")):
         path = folder / "keys" / FILE
         if path.exists():
-            public = str(json.loads(path.read_text(encoding="ascii"))["public"])
+            public = _field(path, "public")
             found.setdefault(key_id_of(public), (public, name))
     return found

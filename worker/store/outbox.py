@@ -50,16 +50,17 @@ class Notices:
         self._mark(notice, channel, at, None)
 
     def failed(self, notice: str, channel: str, at: str, error: str) -> None:
-        """A channel could not take it; it stays pending."""
+        """A channel could not take it; it stays pending, unless that channel had taken it before."""
         self._mark(notice, channel, at, error)
 
     def _mark(self, notice: str, channel: str, at: str, error: str | None) -> None:
         here = (deliveries.c.notice == notice, deliveries.c.channel == channel)
         with self._database.transaction() as connection:
-            if connection.execute(select(deliveries.c.at).where(*here)).first() is None:
+            known = connection.execute(select(deliveries.c.error).where(*here)).first()
+            if known is None:
                 row = {"notice": notice, "channel": channel, "at": at, "error": error}
                 connection.execute(insert(deliveries), row)
-            else:
+            elif known.error is not None:
                 connection.execute(update(deliveries).where(*here).values(at=at, error=error))
 
     def of(self, incident: str) -> list[dict[str, Any]]:
@@ -125,7 +126,7 @@ class Drafts:
         path = f"drafts/{incident}/{draft['regime']}-{draft['stage']}.md"
         target = self._home / path
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        mine = target.with_name(f".{target.name}.{os.getpid()}")
+        mine = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
         mine.write_text(markdown, encoding="utf-8")
         mine.replace(target)
         here = (drafts.c.incident == incident, drafts.c.path == path)

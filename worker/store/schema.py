@@ -1,47 +1,65 @@
-"""Tables of the store. Instants are RFC 3339 UTC text; documents are JSON text."""
+"""Tables of the store. Instants are RFC 3339 UTC text; documents are JSON text.
 
-from sqlalchemy import Boolean, Column, Index, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+What they are now; how they came to be stands in ``migrations/``.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 metadata = MetaData()
+
+Name = String().with_variant(String(collation="C"), "postgresql")
+"""Text that is compared and sorted by its characters' numbers, whatever the language of the database."""
 
 incidents = Table(
     "incidents",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Name, primary_key=True),
     Column("year", Integer, nullable=False),
     Column("number", Integer, nullable=False),
     Column("title", Text, nullable=False),
-    Column("kind", String, nullable=False),
+    Column("kind", Name, nullable=False),
     Column("severity", Integer),
-    Column("mode", String, nullable=False),
-    Column("status", String, nullable=False),
-    Column("opened_at", String, nullable=False),
-    Column("opened_by", String, nullable=False),
+    Column("mode", Name, nullable=False),
+    Column("status", Name, nullable=False),
+    Column("opened_at", Name, nullable=False),
+    Column("opened_by", Name, nullable=False),
     Column("facts", Text, nullable=False),
     Column("facts_version", Integer, nullable=False),
     Column("alerts", Integer, nullable=False),
-    Column("alert_first", String),
-    Column("alert_last", String),
+    Column("alert_first", Name),
+    Column("alert_last", Name),
     UniqueConstraint("year", "number"),
 )
 alert_keys = Table(
     "alert_keys",
     metadata,
-    Column("dedupe_key", String, primary_key=True),
-    Column("incident", String, nullable=False, index=True),
+    Column("dedupe_key", Name, primary_key=True),
+    Column("incident", Name, primary_key=True, index=True),
     Column("count", Integer, nullable=False),
 )
 correlations = Table(
     "correlations",
     metadata,
-    Column("key", String, primary_key=True),
-    Column("incident", String, nullable=False),
-    Column("at", String, nullable=False),
+    Column("key", Name, primary_key=True),
+    Column("incident", Name, nullable=False),
+    Column("at", Name, nullable=False),
 )
 starts = Table(
     "starts",
     metadata,
-    Column("incident", String, primary_key=True),
+    Column("incident", Name, primary_key=True),
     Column("start", Text, nullable=False),
     Column("confirmed", Boolean, nullable=False),
 )
@@ -49,32 +67,32 @@ raw_alerts = Table(
     "raw_alerts",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=True),
-    Column("sha256", String, nullable=False),
-    Column("source", String, nullable=False),
+    Column("sha256", Name, nullable=False),
+    Column("source", Name, nullable=False),
     Column("headers", Text, nullable=False),
-    Column("at", String, nullable=False),
+    Column("at", Name, nullable=False),
 )
 runs = Table(
     "runs",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("incident", String, nullable=False, index=True),
+    Column("id", Name, primary_key=True),
+    Column("incident", Name, nullable=False, index=True),
     Column("position", Integer, nullable=False),
     Column("given", Text, nullable=False),
 )
 plans = Table(
     "plans",
     metadata,
-    Column("run", String, primary_key=True),
-    Column("incident", String, nullable=False, index=True),
-    Column("digest", String, nullable=False),
+    Column("run", Name, primary_key=True),
+    Column("incident", Name, nullable=False, index=True),
+    Column("digest", Name, nullable=False),
     Column("plan", Text, nullable=False),
 )
 snapshots = Table(
     "snapshots",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("incident", String, nullable=False, index=True),
+    Column("id", Name, primary_key=True),
+    Column("incident", Name, nullable=False, index=True),
     Column("version", Integer, nullable=False),
     Column("status", Text, nullable=False),
     Column("state", Text),
@@ -82,23 +100,23 @@ snapshots = Table(
 journal = Table(
     "journal",
     metadata,
-    Column("incident", String, primary_key=True),
+    Column("incident", Name, primary_key=True),
     Column("seq", Integer, primary_key=True),
-    Column("key", String, nullable=False),
-    Column("kind", String, nullable=False),
-    Column("at", String, nullable=False),
-    Column("actor", String, nullable=False),
-    Column("door", String, nullable=False),
+    Column("key", Name, nullable=False),
+    Column("kind", Name, nullable=False),
+    Column("at", Name, nullable=False),
+    Column("actor", Name, nullable=False),
+    Column("door", Name, nullable=False),
     Column("body", Text, nullable=False),
-    Column("prev", String, nullable=False),
-    Column("hash", String, nullable=False),
+    Column("prev", Name, nullable=False),
+    Column("hash", Name, nullable=False),
     UniqueConstraint("incident", "key"),
 )
 heads = Table(
     "heads",
     metadata,
     Column("n", Integer, primary_key=True),
-    Column("incident", String, nullable=False),
+    Column("incident", Name, nullable=False),
     Column("seq", Integer, nullable=False),
     Column("document", Text, nullable=False),
     Index("heads_of_incident", "incident", "seq"),
@@ -106,19 +124,19 @@ heads = Table(
 evidence = Table(
     "evidence",
     metadata,
-    Column("incident", String, primary_key=True),
-    Column("sha256", String, primary_key=True),
-    Column("name", String, primary_key=True),
-    Column("source", String, primary_key=True),
-    Column("media_type", String, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("actor", String, nullable=False),
-    Column("at", String, nullable=False),
+    Column("incident", Name, primary_key=True),
+    Column("sha256", Name, primary_key=True),
+    Column("name", Name, primary_key=True),
+    Column("source", Name, primary_key=True),
+    Column("media_type", Name, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("actor", Name, nullable=False),
+    Column("at", Name, nullable=False),
 )
 people = Table(
     "people",
     metadata,
-    Column("name", String, primary_key=True),
+    Column("name", Name, primary_key=True),
     Column("roles", Text, nullable=False),
     Column("identities", Text, nullable=False),
 )
@@ -126,39 +144,39 @@ tokens = Table(
     "tokens",
     metadata,
     Column("hash", LargeBinary, primary_key=True),
-    Column("person", String, nullable=False, index=True),
-    Column("at", String, nullable=False),
+    Column("person", Name, nullable=False, index=True),
+    Column("at", Name, nullable=False),
 )
 notices = Table(
     "notices",
     metadata,
-    Column("id", String, primary_key=True),
+    Column("id", Name, primary_key=True),
     Column("position", Integer, nullable=False, index=True),
-    Column("incident", String, nullable=False, index=True),
+    Column("incident", Name, nullable=False, index=True),
     Column("notice", Text, nullable=False),
 )
 deliveries = Table(
     "deliveries",
     metadata,
-    Column("notice", String, primary_key=True),
-    Column("channel", String, primary_key=True),
-    Column("at", String, nullable=False),
-    Column("error", String),
+    Column("notice", Name, primary_key=True),
+    Column("channel", Name, primary_key=True),
+    Column("at", Name, nullable=False),
+    Column("error", Name),
 )
 hold = Table(
     "hold",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("reason", Text, nullable=False),
-    Column("person", String, nullable=False),
-    Column("at", String, nullable=False),
+    Column("person", Name, nullable=False),
+    Column("at", Name, nullable=False),
 )
 drafts = Table(
     "drafts",
     metadata,
-    Column("incident", String, primary_key=True),
-    Column("path", String, primary_key=True),
+    Column("incident", Name, primary_key=True),
+    Column("path", Name, primary_key=True),
     Column("document", Text, nullable=False),
-    Column("sha256", String, nullable=False),
-    Column("at", String, nullable=False),
+    Column("sha256", Name, nullable=False),
+    Column("at", Name, nullable=False),
 )

@@ -66,7 +66,7 @@ class Store:
     def _keep_text(self, incident: str, text: str) -> str:
         ref = self.evidence.put(
             incident,
-            text.encode(),
+            text.encode(errors="replace"),
             name="text",
             media_type="text/plain; charset=utf-8",
             source="journal",
