@@ -5,12 +5,12 @@ Every field's description feeds the generated reference and the JSON Schema for 
 """
 
 from collections.abc import Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictStr, StringConstraints
+from pydantic import BeforeValidator, Field, StrictStr, StringConstraints
 
 from playbooks.model_steps import BaseStep, Loc, Steps, walk
-from playbooks.model_values import Authored, InputField, Labels, Name, Slug, Text
+from playbooks.model_values import Authored, InputField, Labels, Name, Slug, Text, wrong
 
 LANGUAGE = 1
 AlertKind = Literal[
@@ -33,10 +33,16 @@ AlertKind = Literal[
 Version = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$")]
 
 
+def _language(value: Any) -> Any:
+    if type(value) is not int:
+        raise wrong("bad_value", "This is no version of the language.", f"Write stanch: {LANGUAGE}.")
+    return value
+
+
 class Playbook(Authored):
     """A reviewed response, step by step."""
 
-    stanch: Literal[1] = Field(description="Version of the language: 1")
+    stanch: Annotated[Literal[1], BeforeValidator(_language)] = Field(description="Version of the language: 1")
     id: Slug = Field(description="Name of the playbook, unique in the library")
     version: Version = Field(description="Version of the playbook, MAJOR.MINOR.PATCH")
     title: Text = Field(description="What it responds to, in a line")

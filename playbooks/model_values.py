@@ -222,6 +222,17 @@ class Authored(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, value: Any) -> Any:
+        # An empty `when:` must not mean that the step always runs.
+        for key in value if isinstance(value, dict) else ():
+            if value[key] is None:
+                raise wrong(
+                    "wrong_type", f"{key} has no value.", "Write one, or leave the key out.", at=(key,), key=True
+                )
+        return value
+
 
 class InputField(Authored):
     """An input of a playbook or a field of a form."""
@@ -284,7 +295,7 @@ class Link(Authored):
                 raise wrong("bad_value", "This is neither an escalation nor an end.", _LINK_HINT)
             if "default" in value:
                 return {**value, "outcome": "default"}
-            if "within" not in value:
+            if "within" not in value and value.keys() == {"escalate"}:
                 raise wrong("wait_without_end", "The escalation does not say how long to wait.", _LINK_HINT)
         return value
 

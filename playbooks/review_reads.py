@@ -7,7 +7,7 @@ from playbooks.contract import Json
 from playbooks.expr_grammar import ROOTS
 from playbooks.expr_names import Chain, Read, calls, reads
 from playbooks.expr_text import ExprError, templates
-from playbooks.model_steps import Loc
+from playbooks.model_steps import Loc, RunStep
 from playbooks.problems import did_you_mean
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, TARGET_FIELDS, Env, outputs
 from playbooks.types import spoken
@@ -133,7 +133,12 @@ class Reads:
         if len(read.chain) < 3 or known is None:
             return
         field = read.chain[2]
-        if field not in known:
+        if isinstance(step, RunStep) and step.for_each is None:
+            said = f"steps.{name}.{field}: outputs of playbooks are not in this version of Stanch."
+            self._review.report(
+                at, "not_in_this_version", said, "A playbook that is run can set facts of the incident."
+            )
+        elif field not in known:
             has = f"It leaves {', '.join(known)}." if known else f"A step of kind {step.kind} leaves no output."
             said = f"The step {name} leaves no {field}."
             self._review.report(at, "unknown_key", said, did_you_mean(field, known) or has)
