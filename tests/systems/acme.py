@@ -2,7 +2,7 @@
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,20 @@ class Acme:
         return len(self.asked("/services/oauth2/token"))
 
 
+class Between:
+    """Stop points at which something happens: between a step's intent and its change."""
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self._act = act
+
+    async def reach(self, point: str, call: ActionCall, key: str) -> None:
+        if point == "after_intent":
+            self._act()
+
+    def reach_in_thread(self, point: str, call: ActionCall, key: str) -> None:
+        """Nothing happens while it is changing."""
+
+
 class Bench:
     """The real runner and store around an org: calls of actions as a workflow makes them."""
 
@@ -119,7 +133,8 @@ class Bench:
         self.client = acme.client()
         self.protected: tuple[str, ...] = ()
         self.beats: list[Any] = []
-        self.env: ActivityEnvironment | None = None
+        self.before_change: Callable[[], None] | None = None
+        """Called once, between a step's preview and its change."""
 
     def call(self, name: str, params: dict[str, Any], *, at_most: int = 500, **changes: Any) -> ActionCall:
         """A call with a permit, if it needs one."""
@@ -156,7 +171,7 @@ class Bench:
 
     async def run(self, call: ActionCall, *, attempt: int = 1, resume: Any = None) -> ActionResult:
         """One attempt."""
-        env = self.env = ActivityEnvironment()
+        env = ActivityEnvironment()
         env.info = dataclasses.replace(
             ActivityEnvironment.default_info(),
             attempt=attempt,
@@ -166,7 +181,13 @@ class Bench:
         )
         env.on_heartbeat = lambda *details: self.beats.append(details)
         guarded = Guarded(protected=self.protected, own=self.client.own)
-        around = Surroundings(self.store, FixedSystems(salesforce=self.client), Mode.LIVE, guarded=lambda _: guarded)
+        around = Surroundings(
+            self.store,
+            FixedSystems(salesforce=self.client),
+            Mode.LIVE,
+            guarded=lambda _: guarded,
+            stops=Between(self.before_change) if self.before_change else None,
+        )
         return await env.run(Runner(around).activity_of(CATALOG.spec(call.action)), call)
 
     async def apply(self, name: str, **params: Any) -> ActionResult:
@@ -190,9 +211,13 @@ class Bench:
         assert (lost.type, lost.non_retryable) == (kind, False), lost
         return await self.run(call, attempt=2)
 
+    def rows_of(self, ref: str) -> list[dict[str, Any]]:
+        """The lines of a file of evidence."""
+        return list(self.store.evidence.rows(ref))
+
     def rows(self, targets: Any) -> list[dict[str, Any]]:
         """The rows of an output that is a target set."""
-        return list(self.store.evidence.rows(TargetSet.model_validate(targets).ref))
+        return self.rows_of(TargetSet.model_validate(targets).ref)
 
     def files(self) -> dict[str, bytes]:
         """Evidence by name; the last of each."""
