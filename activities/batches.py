@@ -68,6 +68,10 @@ class TargetAction(Action[P, R]):
         """Who or what stops working, a sentence each."""
         return ()
 
+    def labels(self, targets: Sequence[Target], ctx: ActionContext) -> Sequence[str]:
+        """What people call each of a few targets, for the card."""
+        return [target.label for target in targets]
+
     def change(self, targets: Sequence[Target], ctx: ActionContext) -> Sequence[ItemOutcome]:
         """Bring one batch to the wanted state. Raises only what concerns the whole batch."""
         raise NotImplementedError
@@ -112,6 +116,7 @@ class TargetAction(Action[P, R]):
             count=len(fresh),
             already=len(already),
             sample=tuple(target.id for target in fresh[:SAMPLE]),
+            labels=tuple(self.labels(fresh[:SAMPLE], ctx)),
             impact=tuple(self.impact(fresh)),
             reversible=self.facts.reversible,
             irreversible_because=self.facts.irreversible_because,
@@ -119,7 +124,9 @@ class TargetAction(Action[P, R]):
             excluded=tuple(reasons),
         )
         undo = {"targets": targets.model_dump(mode="json")} if targets and self.facts.reversible else None
-        return Proposal(preview, targets=targets, undo_args=undo)
+        # Beside other targets its own are left out; named alone, the whole is refused with words.
+        alone = tuple(target.id for target in own) if not rest else ()
+        return Proposal(preview, own=alone, targets=targets, undo_args=undo)
 
     def apply(self, params: P, ctx: ActionContext, proposal: Proposal) -> Applied[R]:
         """Change the proposal's targets in batches."""

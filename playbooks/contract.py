@@ -182,6 +182,8 @@ class Preview(Frozen):
     count: int = 0
     already: int = 0
     sample: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    """What people call each target of ``sample``; for cards only, never journaled."""
     impact: tuple[str, ...] = ()
     reversible: bool = False
     irreversible_because: str | None = None

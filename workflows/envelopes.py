@@ -117,6 +117,7 @@ class Shown:
             "already": self.preview.already,
             "max_affected": self.call.envelope.max_affected,
             "sample": list(self.preview.sample),
+            "labels": list(self.preview.labels),
             "impact": list(self.preview.impact),
             "reversible": self.preview.reversible,
             "irreversible_because": self.preview.irreversible_because,

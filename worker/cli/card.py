@@ -1,7 +1,7 @@
 """What a responder sees at 3 a.m.: first what waits and what to type, then the rest. Pure."""
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +9,7 @@ from worker.cli.output import clean
 
 WIDTH = 92
 SAMPLE = 8
+ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 MARKS = {
     "done": "✓",
     "running": "▸",
@@ -207,7 +208,9 @@ def _standing(document: Mapping[str, Any], now: datetime, paint: Paint) -> list[
         if run.get("reason"):
             lines += _wrap(clean(run["reason"]), "  ")
         lines += [part for warning in run.get("warnings") or () for part in _wrap(f"! {clean(warning)}", "  ")]
-        lines += steps((step for step in document["steps"] if step["run"] == run["id"]), paint)
+        mine = [step for step in document["steps"] if step["run"] == run["id"]]
+        lines += steps((step for step in mine if step["status"] != "pending"), paint)
+        lines += _to_come([step for step in mine if step["status"] == "pending"], run["status"])
     if document["clocks"]:
         lines += ["", paint.heading("CLOCKS"), *clocks(document["clocks"], now)]
     if document["drafts"]:
@@ -220,6 +223,15 @@ def _standing(document: Mapping[str, Any], now: datetime, paint: Paint) -> list[
     return lines
 
 
+def _to_come(pending: Sequence[Mapping[str, Any]], status: str) -> list[str]:
+    """Steps that have not begun, in one line: the next ones by name."""
+    if not pending:
+        return []
+    what = "not taken" if status in ENDED else "to come"
+    sample = [step["path"] + (f"[{step['item']}]" if step.get("item") else "") for step in pending]
+    return _wrap(f"· {len(pending)} {what}: {_names({'sample': sample, 'count': len(sample)})}", "  ", "    ")
+
+
 def clocks(found: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
     """Legal clocks, one line each."""
     lines = []
@@ -227,7 +239,9 @@ def clocks(found: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         due = clock.get("due") or clock.get("strict_due")
         instant = due.get("latest") if isinstance(due, Mapping) else due
         name = clock.get("id") or f"{clock.get('regime')} {clock.get('stage')}"
-        when = f"due {instant} ({remaining(instant, now)})" if instant else "as soon as possible"
+        when = f"due {_minute(instant)} ({remaining(instant, now)})" if instant else "as soon as possible"
+        if clock.get("state") == "waiting":
+            when = f"not started: starts with {str(clock.get('starts_with') or 'a fact').replace('_', ' ')}"
         lines += _wrap(f"{clean(name)}  {clean(clock.get('state') or '')}  {when}", "  ")
     return lines
 
@@ -244,7 +258,7 @@ def _preview(step: Mapping[str, Any]) -> list[str]:
     lines = _wrap(head, "  • ", "    ")
     count, already = step.get("count", 0), step.get("already", 0)
     figures = f"{count} will change" + (f", {already} already so" if already else "")
-    lines += _wrap(f"{figures}: {_names(step)}" if step.get("sample") else figures, "    ")
+    lines += _wrap(f"{figures}: {_labelled(step)}" if step.get("sample") else figures, "    ")
     for impact in step.get("impact") or ():
         lines += _wrap(f"stops: {clean(impact)}", "    ")
     back = "can be undone" if step.get("reversible") else "CANNOT be undone"
@@ -274,12 +288,25 @@ def _names(found: Mapping[str, Any]) -> str:
     return ", ".join(sample[:SAMPLE]) + (f" and {more} more" if more > 0 else "")
 
 
+def _labelled(step: Mapping[str, Any]) -> str:
+    """As people call them; an id where nobody has a name for it."""
+    ids, labels = list(step.get("sample") or ()), list(step.get("labels") or ())
+    labels += [""] * (len(ids) - len(labels))
+    return _names(
+        {"count": step.get("count", 0), "sample": [label or id_ for id_, label in zip(ids, labels, strict=False)]}
+    )
+
+
 def _sample(field: Mapping[str, Any]) -> str:
     if field.get("options"):
         return "|".join(map(clean, field["options"]))
     return {"boolean": "yes|no", "integer": "N", "number": "N", "datetime": "INSTANT"}.get(
         str(field.get("type")), "TEXT"
     )
+
+
+def _minute(instant: str) -> str:
+    return datetime.fromisoformat(instant).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def _clock_time(at: str | None) -> str:

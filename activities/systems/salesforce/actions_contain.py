@@ -153,6 +153,11 @@ class EndSessions(TargetAction[EndSessionsParams, Counted]):
         lines = [f"{users} user{'' if users == 1 else 's'} signed out"] if targets else []
         return [*lines, f"{children} child sessions end with them"] if children else lines
 
+    def labels(self, targets: Sequence[Target], ctx: ActionContext) -> list[str]:
+        """Whose session it is, and of which type."""
+        names = ctx.client.usernames(sorted({str(target.before["user"]) for target in targets}))
+        return [f"{names.get(str(target.before['user']), '')} {target.label}".strip() for target in targets]
+
     def change(self, targets: Sequence[Target], ctx: ActionContext) -> list[ItemOutcome]:
         """One collections request; a session that has just gone counts as already ended."""
         return in_one(targets, ctx, ctx.client.end_sessions, gone_is_done=True)

@@ -36,6 +36,14 @@ class _Revocation(TargetAction):
             before={"app": grant.app, "user": grant.user, "created": grant.created},
         )
 
+    def labels(self, targets: Sequence[Target], ctx: ActionContext) -> list[str]:
+        """Who gave the token, and when."""
+        names = ctx.client.usernames(sorted({str(target.before["user"]) for target in targets}))
+        return [
+            f"{names.get(str(target.before['user']), '')} since {str(target.before['created'])[:10]}".strip()
+            for target in targets
+        ]
+
     def _live(self, targets: Sequence[Target], ctx: ActionContext) -> tuple[dict[str, Grant], bool]:
         """Grants of the targets' users and apps that are there now, and whether none is missing."""
         live: dict[str, Grant] = {}
