@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test bench up lint clean
+.PHONY: help demo test bench up lint docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test   all tests"
 	@echo "make bench  cost of Stanch against bare Temporal"
 	@echo "make lint   ruff"
+	@echo "make docs   write the generated reference pages"
 	@echo "make clean  remove .venv and caches; incidents and evidence stay"
 
 demo: $(VENV)/installed
@@ -30,6 +31,9 @@ bench: $(VENV)/installed-dev
 
 lint: $(VENV)/installed-dev
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+docs: $(VENV)/installed
+	@$(BIN)/python -m worker.reference
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist *.egg-info
