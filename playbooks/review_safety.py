@@ -38,6 +38,12 @@ HIGHEST = 5
 DUTY_ROLES = frozenset(("privacy_officer", "legal"))
 
 
+_KNOW = (
+    "Read what it needs before the approve step, or approve it by a step after that. "
+    "A step that is not approved does not run; it needs no condition for that."
+)
+
+
 class Safety:
     """The safety tier of one playbook and of those that it runs."""
 
@@ -140,8 +146,7 @@ class Safety:
                     for at, source in sources(part):
                         said = self._unknown(source, asked, self._outline.order[covered])
                         if said is not None:
-                            hint = "Read what it needs before the approve step, or approve it by a step after that."
-                            self._report((*loc, *at), "approval_inputs_unknown", said, hint)
+                            self._report((*loc, *at), "approval_inputs_unknown", said, _KNOW)
 
     def _unknown(self, source: str, asked: int, runs: int) -> str | None:
         if "now" in calls(source):

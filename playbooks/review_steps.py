@@ -124,7 +124,8 @@ class StepRules:
             at = (*loc, "on_timeout", end, "default", name)
             field = step.form.get(name)
             if field is None:
-                self._review.report(at, "unknown_key", f"The form has no field {name}.", did_you_mean(name, step.form))
+                hint = did_you_mean(name, step.form)
+                self._review.report(at, "unknown_key", f"The form has no field {name}.", hint, key=True)
                 continue
             said = misfit(field.type, value, lambda chain: "any")
             if said is not None:
