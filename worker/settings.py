@@ -39,12 +39,18 @@ class ApiSettings(_Part):
 
 
 class SourceSettings(_Part):
-    """One alert source. ``secret`` is a reference; ``scheme`` how a delivery is signed."""
+    """One alert source. ``scheme`` is how a delivery is signed; the rest stands at ``worker.alerts.sources``."""
 
     format: str = "auto"
-    scheme: Literal["bearer", "hmac", "standard_webhooks", "none"] = "bearer"
+    scheme: Literal[
+        "bearer", "hmac", "standard_webhooks", "github", "pagerduty", "slack", "splunk_observability", "none"
+    ] = "bearer"
     secret: str | None = None
+    """Reference; two with a space between while a secret is being changed."""
     starts_per_hour: int = Field(default=20, ge=0)
+    tolerance: int = Field(default=300, ge=1, le=3600)
+    max_bytes: int = Field(default=1024 * 1024, ge=1, le=2 * 1024 * 1024)
+    org: str = ""
 
 
 class FileSettings(_Part):

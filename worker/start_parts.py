@@ -29,9 +29,8 @@ def open_store(settings: Settings) -> Store:
 
 
 def library(settings: Settings) -> Library:
-    """The shipped playbooks, and the user's own folders before them."""
-    folders = settings.playbook_folders
-    return Library.of(*folders, *Library.shipped().folders) if folders else Library.shipped()
+    """The shipped playbooks, and the user's own folders behind them."""
+    return Library.shipped(*settings.playbook_folders)
 
 
 def installation(settings: Settings, desk_keys: dict[str, str]) -> Installation:

@@ -26,7 +26,7 @@ class SmallDesk:
     def __init__(self, store):
         self.store, self.started, self.told = store, [], []
         self.starts = SimpleNamespace(for_alert=self._for_alert)
-        self.reconciler = SimpleNamespace(joined=self.told.append)
+        self.reconciler = SimpleNamespace(joined=lambda incident, severity=None: self.told.append((incident, severity)))
 
     async def _for_alert(self, incident, start, *, count=1):
         self.started.append((incident, start.get("playbook"), count))
@@ -79,7 +79,7 @@ async def test_five_hundred_at_once_are_one_incident(tmp_path):
         await settled(desk, 1)
         assert desk.started == [(incident, "crm-oauth-token-theft", 1)]
         assert desk.store.incidents.alerts(incident)["count"] == 500
-        assert len(desk.told) == 499 and set(desk.told) == {incident}
+        assert len(desk.told) == 499 and set(desk.told) == {(incident, None)}
         pending = desk.store.alerts.pending_starts()
         assert [(each["incident"], each["playbook"]) for each in pending] == [(incident, "crm-oauth-token-theft")]
         assert pending[0]["inputs"]["app"] == "CompromisedApp"
@@ -104,6 +104,43 @@ async def test_other_alerts_of_the_same_app_join_and_strangers_do_not(tmp_path):
         assert found[2]["severity"] == 1 and found[2]["route"] is None
         await settled(desk, 3)
         assert [playbook for _, playbook, _ in desk.started] == ["crm-oauth-token-theft", None, "crm-oauth-token-theft"]
+
+
+async def test_an_incident_that_began_small_does_not_keep_the_playbook_from_starting(tmp_path):
+    async with door(tmp_path) as (client, desk):
+
+        async def sent(**changes):
+            body = json.dumps(now_event(**changes))
+            return (await client.post("/v1/alerts/siem", content=body, headers=SIEM)).json()
+
+        small = await sent(EVENT_TYPE="ApiConnectedApp")
+        assert (small["severity"], small["route"], small["created"]) == (1, None, True)
+        stolen = await sent()
+        assert (stolen["incident"], stolen["created"]) == (small["incident"], False)
+        assert stolen["route"]["playbook"] == "crm-oauth-token-theft"
+        assert (await sent())["route"] is None
+        assert (await sent(EVENT_TYPE="ApiAnomalyEventStore", SCORE=90))["route"] is None
+        await settled(desk, 2)
+        assert [playbook for _, playbook, _ in desk.started] == [None, "crm-oauth-token-theft"]
+        assert desk.told == [(small["incident"], severity) for severity in (4, None, 5)]
+        wanted = desk.store.alerts.pending_starts()
+        assert [each.get("playbook") for each in wanted] == [None, "crm-oauth-token-theft"]
+        desk.store.alerts.confirm_started(small["incident"], "crm-oauth-token-theft")
+        assert desk.store.alerts.pending_starts() == []
+
+
+async def test_what_only_looks_gives_way_to_what_contains(tmp_path):
+    async with door(tmp_path) as (client, desk):
+
+        async def sent(**changes):
+            body = json.dumps(now_event(**changes))
+            return (await client.post("/v1/alerts/siem", content=body, headers=SIEM)).json()
+
+        looked_at = await sent(EVENT_TYPE="ApiAnomalyEventStore", SCORE=90)
+        assert looked_at["route"]["playbook"] == "crm-triage"
+        stolen = await sent()
+        assert (stolen["incident"], stolen["route"]["playbook"]) == (looked_at["incident"], "crm-oauth-token-theft")
+        assert (await sent(EVENT_TYPE="ApiAnomalyEventStore", SCORE=91, p_row_id="x"))["route"] is None
 
 
 async def test_a_person_sends_by_hand_and_nobody_else_does(tmp_path):

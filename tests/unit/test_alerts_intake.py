@@ -45,6 +45,8 @@ class Admission:
     created: bool
     joined: bool
     count: int
+    starts: bool = False
+    raised: bool = False
 
 
 class Shelf:
@@ -82,7 +84,7 @@ class Shelf:
                 return Admission(incident, False, True, count + 1)
         incident = f"INC-2024-{len(self.incidents) + 1}"
         self.incidents[incident] = (keys, 1)
-        return Admission(incident, True, False, 1)
+        return Admission(incident, True, False, 1, starts=alert.route is not None)
 
 
 def resolve(reference):

@@ -43,8 +43,8 @@ def alerts_router(intake: Intake) -> APIRouter:
             details = {"raw": refused.raw} if refused.raw else None
             return problem(refused.status, refused.code, str(refused), refused.next_step, details)
         if receipt.joined and receipt.incident:
-            desk.reconciler.joined(receipt.incident)
-        elif receipt.created:
+            desk.reconciler.joined(receipt.incident, receipt.alert.severity if receipt.raised else None)
+        if receipt.created or receipt.start:
             task = asyncio.create_task(_start(desk, receipt))
             starting.add(task)
             task.add_done_callback(starting.discard)
@@ -64,7 +64,7 @@ def _person(desk: Desk, headers: dict[str, str]) -> str | None:
 
 
 async def _start(desk: Desk, receipt: Receipt) -> None:
-    """Start what a new incident asks for; what fails here stays in the store and is tried again."""
+    """Start what an alert asks for; what fails here stays in the store and is tried again."""
     try:
         await desk.starts.for_alert(str(receipt.incident), receipt.start or {}, count=receipt.count)
     except Exception:

@@ -49,7 +49,7 @@ class AlertStore(Protocol):
         """Keep the bytes as they came; returns their reference."""
 
     def admit(self, alert: Alert, now: datetime) -> Any:
-        """Join or open an incident in one transaction: ``incident created joined count``."""
+        """Join or open an incident in one transaction: ``incident created joined count starts raised``."""
 
 
 class Store(Protocol):
@@ -85,9 +85,11 @@ class Receipt:
 
     Attributes:
         incident: The incident it opened or joined; ``None`` for what no rule matches and for closing alerts.
-        created: It opened the incident; then ``start`` says what to start there (``None``: the incident alone).
+        created: It opened the incident.
         joined: It joined an incident, whose workflow has to hear of it.
+        raised: It joined, and is more severe than all before it.
         count: Alerts of the incident so far.
+        start: What is to be started in the incident that was not before; ``None``: nothing further.
         replayed: The very same delivery came before; nothing was counted again.
     """
 
@@ -95,6 +97,7 @@ class Receipt:
     incident: str | None = None
     created: bool = False
     joined: bool = False
+    raised: bool = False
     count: int = 0
     start: dict[str, Json] | None = None
     replayed: bool = False
@@ -281,12 +284,12 @@ class Intake:
         self, store: Store, source: Source, alert: Alert, kept: Mapping[str, str], body: bytes, now: datetime
     ) -> Receipt:
         chosen = self.routes.choose(alert, now)
-        if not chosen.effect or chosen.alert.route is None:
+        if not chosen.alert.effect:
             return self._write(store, source, chosen.alert, kept, body, now)
         with self.caps.turn(source.name, source.starts_per_hour, now) as turn:
             routed = chosen.alert if turn.free else routing.capped(chosen, source.starts_per_hour)
             receipt = self._write(store, source, routed, kept, body, now)
-            turn.used = turn.free and receipt.created
+            turn.used = turn.free and receipt.start is not None
         return receipt
 
     def _write(
@@ -308,9 +311,10 @@ class Intake:
             alert=alert,
             incident=admission.incident,
             created=admission.created,
-            joined=not admission.created,
+            joined=admission.joined,
+            raised=admission.joined and admission.raised,
             count=admission.count,
-            start=alert.start if admission.created else None,
+            start=alert.start if admission.starts else None,
         )
 
     def _unreadable(

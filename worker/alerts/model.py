@@ -97,6 +97,7 @@ class Alert(Frozen):
         dedupe_key: The same happening told again has the same key, whatever its delivery id.
         correlation: Keys that join alerts of one incident: organisation with app, user, job or model.
         verified: ``valid invalid unsigned not_checked``.
+        effect: The route's playbook can change something, and does not only look.
         raw: Reference of the bytes as they came.
     """
 
@@ -117,6 +118,7 @@ class Alert(Frozen):
     dedupe_key: str
     correlation: tuple[str, ...] = ()
     route: Route | None = None
+    effect: bool = False
     problems: tuple[Remark, ...] = ()
     raw: str | None = None
 
@@ -157,7 +159,7 @@ class Alert(Frozen):
             **{name: getattr(self, name) for name in shown},
             "first_seen": self.first_seen,
             "time_suspect": self.time_suspect,
-            "entities": [entity.model_dump() for entity in self.entities],
+            "entities": [entity.model_dump(include={"kind", "id", "role", "trust"}) for entity in self.entities],
             "route": self.route.model_dump() if self.route else None,
             "problems": [problem.model_dump() for problem in self.problems],
         }

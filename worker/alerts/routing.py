@@ -54,10 +54,9 @@ class Rule(BaseModel):
 
 @dataclass(frozen=True)
 class Chosen:
-    """The route of an alert. ``effect`` says that its start counts against the cap; ``instead`` what then runs."""
+    """An alert with its route, and what runs instead once its source has used up its starts with effect."""
 
     alert: Alert
-    effect: bool = False
     instead: str | None = None
 
 
@@ -85,8 +84,9 @@ class Routes:
             return Chosen(alert)
         inputs, remarks = fill(rule.inputs, alert, received)
         route = Route(rule=rule.rule, playbook=rule.playbook, inputs=inputs)
-        routed = alert.model_copy(update={"route": route, "problems": (*alert.problems, *remarks)})
-        return Chosen(routed, effect=rule.effect, instead=rule.instead)
+        problems = (*alert.problems, *remarks)
+        routed = alert.model_copy(update={"route": route, "effect": rule.effect, "problems": problems})
+        return Chosen(routed, instead=rule.instead)
 
 
 def fill(wanted: Mapping[str, Filling], alert: Alert, received: datetime) -> tuple[dict[str, Json], list[Remark]]:
@@ -160,7 +160,7 @@ def capped(chosen: Chosen, most: int) -> Alert:
         f"{'only ' + gentler.playbook if gentler else 'nothing'} was started."
     )
     remark = Remark(code="capped", message=message)
-    return alert.model_copy(update={"route": gentler, "problems": (*alert.problems, remark)})
+    return alert.model_copy(update={"route": gentler, "effect": False, "problems": (*alert.problems, remark)})
 
 
 @cache

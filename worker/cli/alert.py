@@ -5,13 +5,16 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.cli.client import connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, show
+
+if TYPE_CHECKING:
+    from worker.alerts.model import Alert
 
 MAX_FILE = 16 * 1024 * 1024
 FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path)
@@ -41,17 +44,15 @@ def check(file: Path, source: str, as_json: bool) -> None:
     found = []
     for number, body in enumerate(bodies, start=1):
         try:
-            found.append(intake.check(body, source, datetime.now(UTC)).check())
+            found.append(intake.check(body, source, datetime.now(UTC)))
         except BodyRefused as refused:
             which = f" (alert {number})" if listed else ""
             fail(refused.code, f"{file}{which}: {refused.message}", "An alert is one JSON object.")
     if as_json:
-        emit({"alerts": found} if listed else found[0])
-        return
-    for number, document in enumerate(found):
-        if number:
-            show("")
-        show(_told(document))
+        documents = [each.check() for each in found]
+        emit({"alerts": documents} if listed else documents[0])
+    else:
+        show("\n\n".join(_told(each) for each in found))
 
 
 @alert.command()
@@ -104,24 +105,25 @@ def _no_secret(_reference: str) -> str:
     return ""
 
 
-def _told(document: dict[str, Any]) -> str:
-    route = document["route"]
+def _told(alert: "Alert") -> str:
     lines = [
-        clean(document["title"]),
-        f"  {document['format']}, {document['kind']}, severity {document['severity']}, {document['action']}",
-        f"  first seen {document['first_seen']}{' (in doubt)' if document['time_suspect'] else ''}",
+        clean(alert.title),
+        f"  {alert.format}, {alert.kind}, severity {alert.severity}, {alert.action}",
+        f"  first seen {alert.first_seen}{' (in doubt)' if alert.time_suspect else ''}",
     ]
-    for entity in document["entities"]:
-        name = f" ({clean(entity['name'])})" if entity["name"] and entity["name"] != entity["id"] else ""
-        lines.append(f"  {entity['role']:8} {entity['kind']:9} {clean(entity['id'])}{name}")
-    if route:
-        filled = ", ".join(f"{name}={clean(value)}" for name, value in route["inputs"].items())
-        lines.append(f"  starts {route['playbook']} by rule {route['rule']}: {filled or 'no inputs'}")
-    elif document["severity"]:
+    for entity in alert.entities:
+        name = f" ({clean(entity.name)})" if entity.name and entity.name != entity.id else ""
+        lines.append(f"  {entity.role:8} {entity.kind:9} {clean(entity.id)}{name}")
+    if alert.route:
+        filled = ", ".join(f"{name}={clean(value)}" for name, value in alert.route.inputs.items())
+        lines.append(f"  starts {alert.route.playbook} by rule {alert.route.rule}: {filled or 'no inputs'}")
+    elif alert.action == "close":
+        lines.append("  is recorded; people close incidents, alerts do not")
+    elif alert.matched:
         lines.append("  opens an incident and starts nothing")
     else:
         lines.append("  is recorded and opens nothing")
-    lines += [f"  {problem['code']}: {clean(problem['message'])}" for problem in document["problems"]]
+    lines += [f"  {problem.code}: {clean(problem.message)}" for problem in alert.problems]
     return "\n".join(lines)
 
 

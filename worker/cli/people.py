@@ -5,7 +5,7 @@ who may write there holds its keys anyway, and the first person has to come from
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -15,11 +15,14 @@ from worker.cli.client import ApiClient, connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, say, show
 
+Rows = list[dict[str, Any]]
+Identities = Sequence[tuple[str, str, str]]
+
 
 class _Register(Protocol):
-    def list(self) -> list[dict[str, Any]]: ...
+    def list(self) -> Rows: ...
 
-    def add(self, name: str, roles: list[str], identities: list[tuple[str, str, str]]) -> dict[str, Any]: ...
+    def add(self, name: str, roles: Sequence[str], identities: Identities) -> dict[str, Any]: ...
 
     def token(self, name: str) -> str: ...
 
@@ -32,12 +35,12 @@ class _Remote:
     def __init__(self, api: ApiClient) -> None:
         self._api = api
 
-    def list(self) -> list[dict[str, Any]]:
-        return list(self._api.get("/v1/people")["people"])
+    def list(self) -> Rows:
+        return [*self._api.get("/v1/people")["people"]]
 
-    def add(self, name: str, roles: list[str], identities: list[tuple[str, str, str]]) -> dict[str, Any]:
+    def add(self, name: str, roles: Sequence[str], identities: Identities) -> dict[str, Any]:
         shown = [dict(zip(("door", "workspace", "external_id"), each, strict=True)) for each in identities]
-        return dict(self._api.post("/v1/people", {"name": name, "roles": roles, "identities": shown}))
+        return dict(self._api.post("/v1/people", {"name": name, "roles": [*roles], "identities": shown}))
 
     def token(self, name: str) -> str:
         return str(self._api.post(f"/v1/people/{name}/token")["token"])
@@ -54,7 +57,7 @@ def _register(as_person: str | None) -> Iterator[_Register]:
         return
     from worker.desk.people import People
     from worker.settings import Settings
-    from worker.start import open_store
+    from worker.start_parts import open_store
 
     settings = Settings.load(os.environ)
     say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")
@@ -102,7 +105,7 @@ def add(name: str, roles: tuple[str, ...], identities: tuple[str, ...], as_perso
             fail("bad_value", f"--identity {identity!r} is not DOOR:WORKSPACE:ID.", exit_code=2)
         split.append((door, workspace, external))
     with _register(as_person) as register:
-        person = register.add(name, list(roles), split)
+        person = register.add(name, roles, split)
     if as_json:
         emit({"ok": True, **person})
     else:

@@ -12,7 +12,7 @@ from worker.desk.refusals import DeskRefusal
 from worker.desk.starts import Starts
 from worker.desk.times import stamp
 from worker.store import Store
-from workflows.messages import AlertsAttached
+from workflows.messages import AlertsAttached, FactChange
 
 log = logging.getLogger(__name__)
 
@@ -25,12 +25,17 @@ class Reconciler:
 
     def __init__(self, store: Store, client: Client, starts: Starts) -> None:
         self._store, self._client, self._starts = store, client, starts
-        self._told: dict[str, int] = {}
         self._joined: dict[str, float] = {}
+        self._severity: dict[str, int] = {}
 
-    def joined(self, incident: str) -> None:
-        """An alert joined an incident that is running; its workflow hears of it within five seconds."""
+    def joined(self, incident: str, severity: int | None = None) -> None:
+        """An alert joined an incident that is running; its workflow hears of it within five seconds.
+
+        ``severity`` is the alert's where it is more severe than all before it.
+        """
         self._joined.setdefault(incident, time.monotonic())
+        if severity is not None:
+            self._severity[incident] = severity
 
     async def start_pending(self) -> int:
         """Start what is not surely started; how many are confirmed by it."""
@@ -51,10 +56,10 @@ class Reconciler:
         for incident, since in list(self._joined.items()):
             if now - since < ALERTS_EVERY:
                 continue
-            count = self._store.incidents.alerts(incident)
+            severity = self._severity.get(incident)
             try:
                 await self._client.get_workflow_handle(f"incident/{incident}").signal(
-                    "alerts_attached", AlertsAttached(count=count["count"], last=count.get("last") or stamp())
+                    "alerts_attached", self._attached(incident, severity)
                 )
             except RPCError as error:
                 # A closed incident keeps its count in the store; a server that is away is tried again.
@@ -62,6 +67,14 @@ class Reconciler:
                 if error.status.name != "NOT_FOUND":
                     continue
             self._joined.pop(incident, None)
+            if self._severity.get(incident) == severity:
+                self._severity.pop(incident, None)
+
+    def _attached(self, incident: str, severity: int | None) -> AlertsAttached:
+        count = self._store.incidents.alerts(incident)
+        last = count.get("last") or stamp()
+        raised = FactChange(fact="severity", value=severity, trust="alert", by="alerts", at=last)
+        return AlertsAttached(count=count["count"], last=last, facts=(raised,) if severity is not None else ())
 
     async def keep_reconciling(self, *, every: float = TICK) -> None:
         """Do both again and again, until cancelled."""

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from pydantic import BaseModel
 from temporalio.client import Client, WithStartWorkflowOperation, WorkflowUpdateStage
@@ -62,7 +63,8 @@ class Starts:
 
     def __init__(self, store: Store, client: Client, installation: Installation) -> None:
         self._store, self._client, self._installation = store, client, installation
-        self._turns: dict[str, asyncio.Lock] = {}
+        # Kept only while somebody holds or awaits one.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def by_person(
         self,
@@ -152,7 +154,7 @@ class Starts:
             raise DeskRefusal("not_found", f"There is no incident {incident}. Nothing was started.")
         facts = snapshot_of(record)
         plan, digest = self._plan(playbook, inputs, facts.values(), ask=ask)
-        number = 1 + sum(1 for run in self._store.incidents.runs(incident) if run.split("/")[2] == playbook)
+        number = 1 + sum(1 for run in self._store.incidents.runs(incident) if _playbook_of(run) == playbook)
         run = f"run/{incident}/{playbook}/{number}"
         given = RunInput(
             run=run,
@@ -178,17 +180,17 @@ class Starts:
         ``start`` holds ``playbook`` (or none) and ``inputs``. Repeating it starts nothing twice.
         """
         # The door and the reconciler may come at the same time; the second finds what the first has saved.
-        async with self._turns.setdefault(incident, asyncio.Lock()):
-            try:
-                return await self._for_alert(incident, start, count)
-            finally:
-                self._turns.pop(incident, None)
+        turn = self._turns.get(incident)
+        if turn is None:
+            turn = self._turns[incident] = asyncio.Lock()
+        async with turn:
+            return await self._for_alert(incident, start, count)
 
     async def _for_alert(self, incident: str, start: Mapping[str, Any], count: int) -> Started:
-        saved = self._store.incidents.runs(incident)
+        playbook = start.get("playbook")
+        saved = [run for run in self._store.incidents.runs(incident) if playbook in (None, _playbook_of(run))]
         if saved:
             return await self.resume(incident, saved[0], count)
-        playbook = start.get("playbook")
         problems: list[dict[str, Json]] = []
         if playbook:
             try:
@@ -198,14 +200,14 @@ class Starts:
                 self._tell_nothing_ran(incident, playbook, refusal)
             else:
                 if started.confirmed:
-                    self._store.alerts.confirm_started(incident)
+                    self._store.alerts.confirm_started(incident, playbook)
                 return started
         record = self._store.incidents.get(incident)
         if record is None:
             raise DeskRefusal("not_found", f"There is no incident {incident}. Nothing was started.")
         confirmed = await self._launch(incident, snapshot_of(record), None, count)
         if confirmed:
-            self._store.alerts.confirm_started(incident)
+            self._store.alerts.confirm_started(incident, playbook or "")
         return Started(incident=incident, playbook=playbook, problems=problems, confirmed=confirmed)
 
     async def resume(self, incident: str, run: str, count: int = 1) -> Started:
@@ -216,7 +218,7 @@ class Starts:
         given = RunInput.model_validate(saved)
         confirmed = await self._launch(incident, snapshot_of(record), given, count)
         if confirmed:
-            self._store.alerts.confirm_started(incident)
+            self._store.alerts.confirm_started(incident, _playbook_of(run))
         return Started(
             incident=incident,
             run=run,
@@ -360,6 +362,10 @@ def snapshot_of(record: Mapping[str, Any]) -> FactsSnapshot:
 
 def _plain(facts: Mapping[str, Fact]) -> dict[str, Json]:
     return {name: fact.value for name, fact in facts.items()}
+
+
+def _playbook_of(run: str) -> str:
+    return run.split("/")[2]
 
 
 def _first(problems: list[Problem]) -> str:

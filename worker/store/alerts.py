@@ -22,12 +22,17 @@ CLOSED = ("closed", "false_alarm")
 
 @dataclass(frozen=True)
 class Admission:
-    """Where an alert belongs. ``count`` is the incident's alerts with this one."""
+    """Where an alert belongs. ``count`` is the incident's alerts with this one.
+
+    ``starts`` says that its start is wanted and was not before; ``raised`` that it is more severe than all before.
+    """
 
     incident: str
     created: bool
     joined: bool
     count: int
+    starts: bool = False
+    raised: bool = False
 
 
 class Alerts:
@@ -54,14 +59,16 @@ class Alerts:
             incident = incident or self._correlated(connection, alert, now)
             created = incident is None
             if incident is None:
-                incident = self._opened(connection, alert)
+                incident = self._opened(alert)
+            wanted = self._wanted(connection, alert, incident)
+            raised = self._raised(connection, alert, incident)
             self._count(connection, alert, incident)
             self._correlate(connection, alert, incident, now)
             if not again:
                 self._attached(alert, incident, created)
             counted = select(incidents.c.alerts).where(incidents.c.id == incident)
             count = connection.execute(counted).scalar_one()
-        return Admission(incident, created, not created, count)
+        return Admission(incident, created, not created, count, wanted, raised)
 
     def _of_the_same(self, connection: Connection, alert: Alert) -> str | None:
         mine = select(alert_keys.c.incident).where(alert_keys.c.dedupe_key == alert.dedupe_key)
@@ -87,14 +94,31 @@ class Alerts:
                 return incident
         return None
 
-    def _opened(self, connection: Connection, alert: Alert) -> str:
-        incident = self._incidents.open(
+    def _opened(self, alert: Alert) -> str:
+        return self._incidents.open(
             title=alert.title, kind=alert.kind, severity=alert.severity, facts=alert.facts(), opened_by=alert.source
         )
-        connection.execute(
-            insert(starts), {"incident": incident, "start": dumps(alert.start or {}), "confirmed": False}
-        )
-        return incident
+
+    @staticmethod
+    def _wanted(connection: Connection, alert: Alert, incident: str) -> bool:
+        """Note what is to be started, if it is not yet; whether that is a playbook.
+
+        An incident that began with something small must not keep a later alert's playbook from running. What
+        only looks is started where nothing else was.
+        """
+        held = connection.execute(select(starts.c.playbook).where(starts.c.incident == incident)).scalars().all()
+        playbook = alert.route.playbook if alert.route else ""
+        if playbook in held or (held and not playbook) or (any(held) and not alert.effect):
+            return False
+        row = {"incident": incident, "playbook": playbook, "start": dumps(alert.start or {}), "confirmed": False}
+        connection.execute(insert(starts), row)
+        return bool(playbook)
+
+    @staticmethod
+    def _raised(connection: Connection, alert: Alert, incident: str) -> bool:
+        lower = (incidents.c.id == incident, incidents.c.severity < alert.severity)
+        changed = connection.execute(update(incidents).where(*lower).values(severity=alert.severity))
+        return changed.rowcount > 0
 
     @staticmethod
     def _count(connection: Connection, alert: Alert, incident: str) -> None:
@@ -151,7 +175,7 @@ class Alerts:
         self._journal.append(incident, [entry])
 
     def pending_starts(self) -> list[dict[str, Any]]:
-        """Incidents of alerts whose workflows are not yet known to run: ``incident playbook inputs rule count``."""
+        """What alerts asked for and is not yet known to run: ``incident playbook inputs rule count``."""
         wanted = select(starts.c.incident, starts.c.start, incidents.c.alerts).join(
             incidents, incidents.c.id == starts.c.incident
         )
@@ -159,7 +183,8 @@ class Alerts:
             rows = connection.execute(wanted.where(starts.c.confirmed.is_(False))).all()
         return [{"incident": row.incident, **json.loads(row.start), "count": row.alerts} for row in rows]
 
-    def confirm_started(self, incident: str) -> None:
-        """Its workflows are there."""
+    def confirm_started(self, incident: str, playbook: str = "") -> None:
+        """Its incident is there, and the run of ``playbook`` if one was asked for."""
+        mine = (starts.c.incident == incident, starts.c.playbook.in_(("", playbook)))
         with self._database.transaction() as connection:
-            connection.execute(update(starts).where(starts.c.incident == incident).values(confirmed=True))
+            connection.execute(update(starts).where(*mine).values(confirmed=True))

@@ -60,6 +60,7 @@ starts = Table(
     "starts",
     metadata,
     Column("incident", Name, primary_key=True),
+    Column("playbook", Name, primary_key=True),
     Column("start", Text, nullable=False),
     Column("confirmed", Boolean, nullable=False),
 )

@@ -46,6 +46,7 @@ def upgrade() -> None:
     op.create_table(
         "starts",
         sa.Column("incident", Name, primary_key=True),
+        sa.Column("playbook", Name, primary_key=True),
         sa.Column("start", sa.Text, nullable=False),
         sa.Column("confirmed", sa.Boolean, nullable=False),
     )
