@@ -133,6 +133,7 @@ class Bench:
         self.client = acme.client()
         self.protected: tuple[str, ...] = ()
         self.beats: list[Any] = []
+        self.env = ActivityEnvironment()
         self.before_change: Callable[[], None] | None = None
         """Called once, between a step's preview and its change."""
 
@@ -171,7 +172,7 @@ class Bench:
 
     async def run(self, call: ActionCall, *, attempt: int = 1, resume: Any = None) -> ActionResult:
         """One attempt."""
-        env = ActivityEnvironment()
+        env = self.env = ActivityEnvironment()
         env.info = dataclasses.replace(
             ActivityEnvironment.default_info(),
             attempt=attempt,

@@ -177,7 +177,7 @@ class Rest:
             raise Refusal(400, "INVALID_TYPE", f"sObject type '{table}' is not supported.")
 
     def _freeze(self, call: Call, id_: str, fields: dict[str, Any]) -> None:
-        user: User | None = next((user for user in self._org.users.values() if user.login_id[:15] == id_[:15]), None)
+        user: User | None = self._org.find(self._org.by_login, id_)
         if user is None:
             raise _not_found()
         if set(fields) != {"IsFrozen"}:

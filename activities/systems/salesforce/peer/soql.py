@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 TOKEN = re.compile(
@@ -64,6 +65,8 @@ def parse(text: str) -> Query:
 
 def value_of(row: Mapping[str, Any], name: str) -> Any:
     """A field of a row, without regard to case; ``Owner.Name`` walks into the related record."""
+    if name in row:
+        return row[name]
     value: Any = row
     for part in name.split("."):
         if not isinstance(value, Mapping):
@@ -238,11 +241,14 @@ def _key(value: Any) -> Any:
     """Text compares without case, except that ids are told apart by case and match in both lengths."""
     if isinstance(value, Instant):
         return value.at
-    if isinstance(value, str):
-        if re.fullmatch(r"[A-Za-z0-9]{15}([A-Z0-5]{3})?", value) and any(char.isdigit() for char in value[:5]):
-            return value[:15]
-        return value.lower()
-    return value
+    return _text_key(value) if isinstance(value, str) else value
+
+
+@lru_cache(maxsize=20_000)
+def _text_key(text: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9]{15}([A-Z0-5]{3})?", text) and any(char.isdigit() for char in text[:5]):
+        return text[:15]
+    return text.lower()
 
 
 def _compare(value: Any, sign: str, wanted: Any) -> bool:

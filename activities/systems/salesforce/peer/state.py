@@ -139,6 +139,7 @@ class Org:
         self._pod = "".join(rng.choices(string.ascii_letters, k=2))
         self.id = self.mint("00D")
         self.users: dict[str, User] = {}
+        self.by_login: dict[str, User] = {}
         self.apps: dict[str, App] = {}
         self.grants: dict[str, Grant] = {}
         self.sessions: dict[str, Session] = {}
@@ -172,7 +173,7 @@ class Org:
     def add_user(self, username: str, name: str, **more: Any) -> User:
         """A new user."""
         user = User(self.mint("005"), username, name, self.mint("0Yw"), **more)
-        self.users[user.id] = user
+        self.users[user.id] = self.by_login[user.login_id] = user
         return user
 
     def add_app(self, name: str, **more: Any) -> App:
