@@ -128,10 +128,11 @@ class Drafts:
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         mine = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}")
         mine.write_text(markdown, encoding="utf-8")
-        mine.replace(target)
         here = (drafts.c.incident == incident, drafts.c.path == path)
         row = {"document": dumps(dict(draft)), "sha256": sha256_hex(markdown), "at": stamp()}
         with self._database.transaction() as connection:
+            # Within the transaction: of two writers the same one has the last word on both.
+            mine.replace(target)
             if connection.execute(select(drafts.c.path).where(*here)).first() is None:
                 connection.execute(insert(drafts), {"incident": incident, "path": path, **row})
             else:
