@@ -16,7 +16,7 @@ from sqlalchemy.schema import CreateTable
 
 from tests.chains import entry
 from worker.store import Store
-from worker.store.database import PATIENT_MS, StoreIsNewer, is_busy
+from worker.store.database import PATIENT_MS, StoreIsNewer, StoreUnusable, is_busy
 from worker.store.keys import KeyUnreadable, SigningKey, known_signers
 from worker.store.schema import metadata
 
@@ -47,6 +47,13 @@ def test_a_store_of_a_newer_version_is_left_alone(store: Store, store_url: str, 
         connection.execute(text("UPDATE alembic_version SET version_num = '9000'"))
     with pytest.raises(StoreIsNewer, match="9000"):
         Store(store_url, home)
+
+
+@pytest.mark.parametrize("url", ["", "stanch.db", "oracle+oracledb://u:secret@h/d", "nosuch://u:secret@h/d"])
+def test_an_address_that_cannot_be_used_is_refused_without_showing_it(home: Path, url: str) -> None:
+    with pytest.raises(StoreUnusable) as refused:
+        Store(url, home)
+    assert "secret" not in str(refused.value) and "sqlite:///PATH" in str(refused.value)
 
 
 def holding(store: Store, seconds: float) -> tuple[threading.Thread, threading.Event]:

@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event, inspect, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 
 HEAD = "0001"
 QUICK_MS = 50
 PATIENT_MS = 15_000
 WRITERS = 0x5354414E4348
 """Key of PostgreSQL's advisory lock of writers."""
+
+
+class StoreUnusable(Exception):
+    """The store's address names no database that this installation can speak to."""
+
+    code = "store_unusable"
 
 
 class StoreIsNewer(Exception):
@@ -46,9 +52,19 @@ class Database:
         """Connect, and bring the schema up to date.
 
         Raises:
+            StoreUnusable: the address is none, or its driver is missing.
             StoreIsNewer: a newer version has changed it.
         """
-        self._engine = create_engine(url)
+        try:
+            self._engine = create_engine(url)
+        except (ImportError, ArgumentError) as error:
+            # Only its kind is told: an address may hold a password.
+            kind = url.partition(":")[0][:40]
+            raise StoreUnusable(
+                f"The store cannot be opened: {kind!r} names no database whose driver is installed "
+                f"({type(error).__name__}). Nothing was done. Write sqlite:///PATH, or install the driver "
+                "(for postgresql+psycopg, the package psycopg)."
+            ) from None
         self._local = threading.local()
         if self._sqlite:
             event.listen(self._engine, "connect", _prepare)
