@@ -11,7 +11,7 @@ TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:\\.|[^'\\])*')|(?P<instant>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d))"
     r"|(?P<number>-?\d+(?:\.\d+)?)|(?P<word>[A-Za-z_][\w.]*)|(?P<mark><=|>=|!=|<>|[=<>(),]))"
 )
-_ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 
 
 class QueryError(Exception):
@@ -185,7 +185,7 @@ class _Parser:
         if kind == "string":
             value = re.sub(r"\\(.)", lambda found: _ESCAPES.get(found[1], found[1]), text[1:-1])
         elif kind == "instant":
-            value = Instant(datetime.fromisoformat(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text.replace("Z", "+00:00"))))
+            value = _instant(text)
         elif kind == "number":
             value = float(text) if "." in text else int(text)
         elif kind == "word" and text.lower() in ("true", "false", "null"):
@@ -235,6 +235,13 @@ class _Parser:
         if kind != "number" or not text.isdigit():
             raise QueryError(f"unexpected token: '{text}'")
         return int(text)
+
+
+def _instant(text: str) -> Instant:
+    try:
+        return Instant(datetime.fromisoformat(re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text.replace("Z", "+00:00"))))
+    except ValueError:
+        raise QueryError(f"no such date-time: '{text}'") from None
 
 
 def _key(value: Any) -> Any:
