@@ -1,7 +1,9 @@
 """The demo, from the detector's alert to the verified export, through the doors that everybody uses."""
 
 import asyncio
+import json
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from activities.catalog import CATALOG
+from worker.bundle_format import JOURNAL
 from worker.bundle_verify import bundle_is_intact
 from worker.cli.client import ApiClient
 from worker.cli.output import emit, show
@@ -91,7 +94,8 @@ async def _until_ended(scene: Stage, script: Script, incident: str, person: ApiC
         scene.alive()
         counted = await asyncio.to_thread(script.round, incident)
         shown = await asyncio.to_thread(person.get, f"/v1/incidents/{incident}")
-        if shown["runs"] and all(run["status"] in ENDED for run in shown["runs"]):
+        # Once the store answers and no longer the run itself, its last entries are in the journal.
+        if shown["runs"] and all(run["status"] in ENDED and not run["live"] for run in shown["runs"]):
             return dict(shown)
         if counted or script.waits_for_people:
             until = time.monotonic() + PATIENCE
@@ -111,10 +115,11 @@ def _ending(scene: Stage, shown: dict[str, Any], person: ApiClient, sent_at: dat
     exports = scene.home / "exports"
     exports.mkdir(exist_ok=True, mode=0o700)
     export = exports / f"{incident}-{sent_at:%Y%m%dT%H%M%S}.zip"
-    # The last snapshot and the incident's own word on it may come a moment after the run's end.
     person.download(f"/v1/incidents/{incident}/export", export)
     verified = bundle_is_intact(export, scene.home)
-    entries = person.get(f"/v1/incidents/{incident}/timeline")["entries"]
+    with zipfile.ZipFile(export) as bundle:
+        # What was exported is what is told: the incident may have gone on since.
+        entries = [json.loads(line) for line in bundle.read(JOURNAL).splitlines()]
     effects = frozenset(name for name, spec in CATALOG.specs.items() if spec.facts.risk.is_effect)
     with ApiClient(scene.range.url) as world_api:
         world = World(

@@ -87,7 +87,7 @@ async def _ended(scene: Stage, script: Script, incident: str) -> None:
         scene.alive()
         await asyncio.to_thread(script.round, incident)
         shown = await asyncio.to_thread(person.get, f"/v1/incidents/{incident}")
-        if shown["runs"] and all(run["status"] in ENDED for run in shown["runs"]):
+        if shown["runs"] and all(run["status"] in ENDED and not run["live"] for run in shown["runs"]):
             return
         await asyncio.sleep(0.1)
     raise AssertionError(f"{incident} did not end: {shown['waiting']}")
