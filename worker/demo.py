@@ -26,6 +26,8 @@ LOOK = 0.25
 PATIENCE = 240.0
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 COMMANDER = "chidi"
+CONTAINS = frozenset({"crm-oauth-token-theft"})
+"""Shipped playbooks that must end with the thief shut out; others must only do no harm."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ def _ending(scene: Stage, shown: dict[str, Any], person: ApiClient, sent_at: dat
             log=world_api.get("/_range/log"),
             state=world_api.get("/_range/state"),
         )
-    found = checks(shown, world, scene.range.wrong(), effects)
+    contains = shown["runs"][0]["playbook"]["id"] in CONTAINS
+    found = checks(shown, world, scene.range.wrong(contained=contains), effects, contains=contains)
     steps = steps_with_effect(shown, effects)
     return document(
         shown,

@@ -38,12 +38,17 @@ def steps_with_effect(incident: Mapping[str, Any], effects: frozenset[str]) -> l
 
 
 def checks(
-    incident: Mapping[str, Any], world: World, found_in_world: Mapping[str, str], effects: frozenset[str]
+    incident: Mapping[str, Any],
+    world: World,
+    found_in_world: Mapping[str, str],
+    effects: frozenset[str],
+    *,
+    contains: bool = True,
 ) -> list[Check]:
     """Compare what Stanch says with what the world saw.
 
     ``found_in_world`` is what the range says of its own ends (``{}`` when all is as it should be): name of
-    what is wrong to a sentence.
+    what is wrong to a sentence. ``contains`` says whether the playbook is one that must have had effects.
     """
     steps = steps_with_effect(incident, effects)
     run = incident["runs"][0]
@@ -54,17 +59,22 @@ def checks(
         Check("run", run["status"] == "done", f"the run is {run['status']}"),
         Check(
             "verified",
-            bool(steps) and not unverified,
+            bool(steps or not contains) and not unverified,
             f"{len(steps)} effect steps, not read back: {', '.join(unverified) or 'none'}",
         ),
         Check(
             "counts",
-            counted == len(world.effects) > 0,
+            counted == len(world.effects) and (counted > 0 or not contains),
             f"{counted} targets changed by our count, {len(world.effects)} by the world's own",
         ),
         Check("once", not twice, f"effects that happened twice: {_names(twice)}"),
-        evidence_first(world),
-        Check("world", not found_in_world, "; ".join(found_in_world.values()) or "everything of the thief's is closed"),
+        *([evidence_first(world)] if contains or world.effects else []),
+        Check(
+            "world",
+            not found_in_world,
+            "; ".join(found_in_world.values())
+            or ("everything of the thief's is closed" if contains else "nobody innocent was touched"),
+        ),
         Check("nothing waits", not incident["waiting"], f"{len(incident['waiting'])} questions wait"),
     ]
 

@@ -141,9 +141,13 @@ class Range:
         """The stolen app is authorised once more: a token, a browser session and an export come back."""
         self._server.run(lambda: come_back(self.world))
 
-    def wrong(self) -> dict[str, str]:
-        """What is not as it should be at the end: name to what was found; empty if all is well."""
-        return {found.name: f"{found.name}: {found.found}" for found in self.check() if not found.ok}
+    def wrong(self, *, contained: bool = True) -> dict[str, str]:
+        """What is not as it should be at the end: name to what was found; empty if all is well.
+
+        With ``contained`` false only harm is looked for, not whether the thief was shut out.
+        """
+        wanted = [found for found in self.check() if contained or not found.contains]
+        return {found.name: f"{found.name}: {found.found}" for found in wanted if not found.ok}
 
     def block_app(self, name: str | None = None) -> list[str]:
         """The human act in Setup: block a connected app, by default the stolen one; the sessions it ended.

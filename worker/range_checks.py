@@ -18,6 +18,8 @@ class Assertion:
     name: str
     ok: bool
     found: str
+    contains: bool = False
+    """Whether only containment makes it true; the rest must hold whatever was done."""
 
     def view(self) -> dict[str, Any]:
         """As JSON."""
@@ -49,19 +51,20 @@ def check(world: World, record: Record, actors: Actors) -> list[Assertion]:
     served, alive = actors.work_once(), actors.attack_once()
     touched = _innocent_touched(world, effects)
     return [
-        Assertion("there are effects", bool(effects), f"{len(effects)} effects"),
+        Assertion("there are effects", bool(effects), f"{len(effects)} effects", True),
         Assertion("each effect once", not twice, ", ".join(twice) or "no repeats"),
         Assertion(
             "evidence before the first effect",
             first is not None and not missing,
             f"read before: {', '.join(sorted(early)) or 'nothing'}",
+            True,
         ),
-        Assertion("the app's tokens are gone", not tokens, f"{len(tokens)} left"),
-        Assertion("its jobs are aborted", not jobs, f"{len(jobs)} not aborted"),
-        Assertion("its users' sessions are ended", not sessions, f"{len(sessions)} left"),
-        Assertion("its users are frozen", not thawed, f"{len(thawed)} not frozen"),
+        Assertion("the app's tokens are gone", not tokens, f"{len(tokens)} left", True),
+        Assertion("its jobs are aborted", not jobs, f"{len(jobs)} not aborted", True),
+        Assertion("its users' sessions are ended", not sessions, f"{len(sessions)} left", True),
+        Assertion("its users are frozen", not thawed, f"{len(thawed)} not frozen", True),
         Assertion("nobody else is frozen", not strangers, f"{len(strangers)} others"),
-        Assertion("the attacker is locked out", not alive, "nothing works" if not alive else "something works"),
+        Assertion("the attacker is locked out", not alive, "nothing works" if not alive else "something works", True),
         Assertion("the innocent integration is untouched", not touched, ", ".join(touched) or "untouched"),
         Assertion(
             "the innocent integration kept working",
