@@ -60,6 +60,8 @@ class RangeApp:
         what = request.url.path.removeprefix(CONTROL).rstrip("/")
         try:
             body = json.loads(await request.body() or b"{}")
+            if not isinstance(body, dict):
+                raise TypeError("a JSON object is needed")
             if request.method == "GET":
                 answer = await self._look(what)
             elif request.method == "POST":

@@ -18,7 +18,6 @@ class Change:
     kind: str
     target: str
     caused: tuple[str, ...]
-    request: str
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,6 @@ class Asked:
     path: str
     status: int
     read: tuple[str, ...]
-    request: str
 
 
 class Record:
@@ -45,25 +43,22 @@ class Record:
         self.changes: list[Change] = []
         self.asked: list[Asked] = []
 
-    def change(self, *, actor: str, system: str, kind: str, target: str, caused: list[str], request: str) -> None:
+    def change(self, *, actor: str, system: str, kind: str, target: str, caused: list[str]) -> None:
         """Enter a state change."""
         with self._lock:
-            entry = Change(next(self._seq), _now(), actor, system, kind, target, tuple(caused), request)
+            entry = Change(next(self._seq), _now(), actor, system, kind, target, tuple(caused))
             self.changes.append(entry)
 
-    def log(
-        self, *, actor: str, system: str, method: str, path: str, status: int, read: list[str], request: str
-    ) -> None:
+    def log(self, *, actor: str, system: str, method: str, path: str, status: int, read: list[str]) -> None:
         """Enter a request."""
         with self._lock:
-            entry = Asked(next(self._seq), _now(), actor, system, method, path, status, tuple(read), request)
+            entry = Asked(next(self._seq), _now(), actor, system, method, path, status, tuple(read))
             self.asked.append(entry)
 
     def effects(self, actor: str = "stanch") -> list[dict[str, Any]]:
         """Changes made with Stanch's credentials, one per target; logins are none."""
-        wanted = ("seq", "at", "system", "kind", "target", "caused", "request")
         return [
-            {name: value for name, value in asdict(change).items() if name in wanted}
+            {name: value for name, value in asdict(change).items() if name != "actor"}
             for change in list(self.changes)
             if change.actor == actor
         ]

@@ -1,7 +1,6 @@
 """The simulated Salesforce as an ASGI application: authentication, limits, faults, routes, log."""
 
 import asyncio
-import itertools
 from urllib.parse import unquote_plus
 
 from starlette.requests import Request
@@ -34,9 +33,10 @@ class SalesforcePeer:
     def __init__(self, org: Org, integrations: dict[str, str]) -> None:
         self.org = org
         self.faults = Faults()
-        self._numbers = itertools.count(1)
+        oauth = OAuth(org, integrations)
+        self._who_signs_in = oauth.who_signs_in
         self._routes = [
-            *OAuth(org, integrations).routes(),
+            *oauth.routes(),
             *Jobs(org).routes(),
             *Rest(org).routes(),
         ]
@@ -58,11 +58,13 @@ class SalesforcePeer:
             dict(request.query_params),
             {name.lower(): value for name, value in request.headers.items()},
             await request.body(),
-            f"req-{next(self._numbers):06d}",
         )
         bearer = call.headers.get("authorization", "")
         if bearer.startswith("Bearer "):
             call.who = self.org.by_token(bearer[7:])
+            call.acted = self.org.holders.get(bearer[7:])
+        elif call.path.startswith("/services/oauth2/"):
+            call.acted = self._who_signs_in(call)
         method, path, actor = call.method, call.path, call.actor
         query = unquote_plus(request.url.query)
         response: Response | None = None
@@ -138,7 +140,6 @@ class SalesforcePeer:
             path=call.path,
             status=status,
             read=call.read if 200 <= status < 300 else [],
-            request=call.id,
         )
 
 

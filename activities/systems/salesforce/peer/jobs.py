@@ -75,7 +75,7 @@ class Jobs:
         if job.state not in RUNNING[job.kind]:
             raise Refusal(400, "INVALIDJOBSTATE", f"Aborting already {job.state} Job not allowed")
         job.state = "Aborted"
-        self._org.changed(call.actor, "bulk_job.aborted", job.id, call.id)
+        self._org.changed(call.actor, "bulk_job.aborted", job.id)
         self._logged(job, "Aborted")
         return JSONResponse(_shown(job))
 
@@ -85,7 +85,7 @@ class Jobs:
         if job.state in RUNNING[job.kind]:
             raise Refusal(400, "INVALIDJOBSTATE", "a job in progress cannot be deleted")
         del self._org.jobs[job.id]
-        self._org.changed(call.actor, "bulk_job.deleted", job.id, call.id)
+        self._org.changed(call.actor, "bulk_job.deleted", job.id)
         self._logged(job, "Deleted")
         return Response(status_code=204)
 
@@ -113,7 +113,7 @@ class Jobs:
         job = Job(org.mint("750"), kind, operation, name, who.user.id, "UploadComplete", org.now(), soql)
         job.app = who.session.app
         org.jobs[job.id] = job
-        org.changed(call.actor, "bulk_job.created", job.id, call.id)
+        org.changed(call.actor, "bulk_job.created", job.id)
         self._logged(job, "UploadComplete")
         return job
 

@@ -1,6 +1,7 @@
 """OAuth of the simulated org: token (JWT bearer, client credentials, refresh), revoke, introspect, userinfo."""
 
 import base64
+import contextlib
 
 import jwt
 from starlette.responses import JSONResponse, Response
@@ -28,6 +29,17 @@ class OAuth:
             route("GET", "/services/oauth2/userinfo", self.userinfo),
         ]
 
+    def who_signs_in(self, call: Call) -> str | None:
+        """Whose the credential in a form is, whether or not it is accepted."""
+        form = call.form
+        known = self._org.holders.get(form.get("refresh_token") or form.get("token", ""))
+        if known is not None:
+            return known
+        key = form.get("client_id", "")
+        with contextlib.suppress(jwt.PyJWTError):
+            key = jwt.decode(form.get("assertion", ""), options={"verify_signature": False}).get("iss", key)
+        return self._integrations.get(key)
+
     def token(self, call: Call) -> Response:
         """A new access token."""
         form = call.form
@@ -50,14 +62,13 @@ class OAuth:
         for grant in list(org.grants.values()):
             if token in (grant.delete_token, grant.refresh_token):
                 gone = org.end_grant(grant.id)
-                call.acted = call.actor if call.who else grant.actor
-                org.changed(call.actor, "oauth_token.revoked", grant.id, call.id, gone)
+                call.acted = call.acted or grant.actor
+                org.changed(call.actor, "oauth_token.revoked", grant.id, gone)
                 return Response(status_code=200)
         for session in list(org.sessions.values()):
             if session.token == token:
                 gone = org.end_session(session.id)
-                call.acted = call.actor if call.who else session.actor
-                org.changed(call.actor, "access_token.revoked", session.id, call.id, gone)
+                org.changed(call.actor, "access_token.revoked", session.id, gone)
                 return Response(status_code=200)
         raise OAuthRefusal("invalid_token", "invalid token")
 

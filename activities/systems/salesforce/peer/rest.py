@@ -171,8 +171,10 @@ class Rest:
             user = self._org.find(self._org.users, id_)
             if user is None:
                 raise _not_found()
+            if user.active == bool(fields["IsActive"]):
+                return
             user.active = bool(fields["IsActive"])
-            self._org.changed(call.actor, "user.active" if user.active else "user.deactivated", user.id, call.id)
+            self._org.changed(call.actor, "user.active" if user.active else "user.deactivated", user.id)
         else:
             raise Refusal(400, "INVALID_TYPE", f"sObject type '{table}' is not supported.")
 
@@ -185,7 +187,7 @@ class Rest:
         self._lock(user.login_id)
         if user.frozen != bool(fields["IsFrozen"]):
             user.frozen = bool(fields["IsFrozen"])
-            self._org.changed(call.actor, "user.frozen" if user.frozen else "user.unfrozen", user.id, call.id)
+            self._org.changed(call.actor, "user.frozen" if user.frozen else "user.unfrozen", user.id)
 
     def _delete(self, call: Call, id_: str, table: str | None) -> None:
         who = call.principal()
@@ -198,7 +200,7 @@ class Rest:
             call.need("ManageUsers")
         self._lock(session.id)
         gone = self._org.end_session(session.id)
-        self._org.changed(call.actor, "session.ended", session.id, call.id, gone)
+        self._org.changed(call.actor, "session.ended", session.id, gone)
 
     def _lock(self, id_: str) -> None:
         if self._org.locked.get(id_, 0) > 0:

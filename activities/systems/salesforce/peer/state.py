@@ -17,12 +17,10 @@ _CHECK = string.ascii_uppercase + "012345"
 class Recorder(Protocol):
     """The range's one record, over all its systems."""
 
-    def change(self, *, actor: str, system: str, kind: str, target: str, caused: list[str], request: str) -> None:
+    def change(self, *, actor: str, system: str, kind: str, target: str, caused: list[str]) -> None:
         """A state change of one target, with what it brought along."""
 
-    def log(
-        self, *, actor: str, system: str, method: str, path: str, status: int, read: list[str], request: str
-    ) -> None:
+    def log(self, *, actor: str, system: str, method: str, path: str, status: int, read: list[str]) -> None:
         """A request that was answered."""
 
 
@@ -150,6 +148,8 @@ class Org:
         self.rows: dict[str, list[dict[str, Any]]] = {"Account": [], "Contact": [], "Case": []}
         self.api_used, self.api_limit = 0, 100_000
         self.page_size = 2000
+        self.holders: dict[str, str] = {}
+        """Who got each access and refresh token, also of those that have ended."""
         self.locked: dict[str, int] = {}
         """Record id to how many writes find its row locked."""
 
@@ -186,6 +186,7 @@ class Org:
         """A user's authorisation of an app, from earlier."""
         grant = Grant(self.mint("0CX"), app.id, user.id, f"5Aep{self.secret()}", self.secret(), created, actor)
         self.grants[grant.id] = grant
+        self.holders[grant.refresh_token] = actor
         return grant
 
     def open_session(self, user: User, kind: str, actor: str, **more: Any) -> Session:
@@ -193,6 +194,7 @@ class Org:
         token = f"{self.id[:15]}!{self.secret(80)}"
         session = Session(self.mint("0Ak"), user.id, kind, token, self.now(), actor, **more)
         self.sessions[session.id] = session
+        self.holders[token] = actor
         if session.parent is None:
             self.log_login(user, session, "Success")
         return session
@@ -266,16 +268,12 @@ class Org:
                 "DelegateUser": None,
             }
         )
-        self.record.change(
-            actor="person", system=self.system, kind="app.blocked", target=app.id, caused=gone, request=""
-        )
+        self.record.change(actor="person", system=self.system, kind="app.blocked", target=app.id, caused=gone)
         return gone
 
-    def changed(self, who: str, kind: str, target: str, request: str, caused: list[str] | None = None) -> None:
+    def changed(self, who: str, kind: str, target: str, caused: list[str] | None = None) -> None:
         """Enter a state change in the range's record."""
-        self.record.change(
-            actor=who, system=self.system, kind=kind, target=target, caused=caused or [], request=request
-        )
+        self.record.change(actor=who, system=self.system, kind=kind, target=target, caused=caused or [])
 
     def find(self, table: Mapping[str, Any], id_: str) -> Any:
         """A record by its 15- or 18-character id."""

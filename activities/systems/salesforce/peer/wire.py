@@ -21,17 +21,16 @@ class Call:
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
-    id: str
     who: Principal | None = None
     match: re.Match[str] | None = None
     read: list[str] = field(default_factory=list)
     acted: str | None = None
-    """Who acted, where the credential in the request itself says so (sign-in, revocation)."""
+    """Who acted, where a credential says so that is in the request itself or is no longer accepted."""
 
     @property
     def actor(self) -> str:
-        """Whose credentials they are; ``unknown`` without any."""
-        return self.acted or (self.who.actor if self.who else "unknown")
+        """Whose credentials they are, valid or not; a person's where there are none."""
+        return self.acted or (self.who.actor if self.who else "person")
 
     @property
     def form(self) -> dict[str, str]:
