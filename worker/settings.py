@@ -203,15 +203,21 @@ class Settings(_Part):
         return self.model_copy(update={"home": home.resolve(), "file": file})
 
     def refuse_test_switches(self) -> None:
-        """Refuse to run for real with a switch that exists for tests only.
+        """Refuse to run for real with what exists for tests and exercises only.
 
         Raises:
-            SettingsError: one is set; the command ends with 2.
+            SettingsError: a test's switch is set, or a system is a simulated one; the command ends with 2.
         """
         if self.mode is Mode.LIVE and self.test_hold:
             raise SettingsError(
                 f"{TEST_HOLD} is set. It stops a worker in the middle of an action and exists for tests, so a live "
                 "worker does not start with it. Unset it."
+            )
+        simulated = [name for name, system in self.file.systems.items() if system.get("endpoint")]
+        if self.mode is Mode.LIVE and simulated:
+            raise SettingsError(
+                f"systems.{simulated[0]}.endpoint names a simulated system, and this worker is live: what it contains "
+                'must be real. Take the endpoint out, or set mode = "exercise".'
             )
 
 

@@ -74,6 +74,13 @@ def test_a_live_worker_refuses_the_tests_switch(tmp_path):
         stop_points(Settings.load({"STANCH_TEST_HOLD": "soon", "STANCH_MODE": "exercise"}, tmp_path))
 
 
+def test_a_live_worker_reaches_no_simulated_system(tmp_path):
+    (tmp_path / "stanch.toml").write_text('[systems.salesforce]\nendpoint = "http://127.0.0.1:1"\n')
+    with pytest.raises(SettingsError, match="what it contains must be real"):
+        stop_points(Settings.load({}, tmp_path))
+    assert stop_points(Settings.load({"STANCH_MODE": "exercise"}, tmp_path)) is None
+
+
 def test_secrets_come_from_variables_and_private_files(tmp_path):
     (tmp_path / "key").write_text("from-file\n")
     (tmp_path / "key").chmod(0o600)
