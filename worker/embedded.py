@@ -139,8 +139,8 @@ class EmbeddedServer:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["EmbeddedServer"]:
         """Start, and stop at the end."""
-        await self.start()
         try:
+            await self.start()
             yield self
         finally:
             await self.stop()

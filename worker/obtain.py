@@ -189,7 +189,11 @@ class Obtain:
                     stdout=asyncio.subprocess.PIPE,
                     stderr=asyncio.subprocess.STDOUT,
                 )
-                output, _ = await process.communicate()
+                try:
+                    output, _ = await process.communicate()
+                finally:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.kill()
             if process.returncode:
                 lines = output.decode(errors="replace").strip().splitlines() or ["no reason given"]
                 self._miss(reasons, f"go install: {_short(lines[-1])}")

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from worker.cli.client import SERVER_FILE
 
 STARTING = 20.0
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
@@ -78,20 +79,49 @@ async def listening(app: ASGIApp, host: str, port: int) -> AsyncIterator[str]:
 
 
 @contextlib.contextmanager
-def announced(home: Path, url: str) -> Iterator[None]:
-    """Let the command line on this machine find the server while the block runs."""
+def announced(home: Path, url: str, engine: str | None = None) -> Iterator[None]:
+    """Let the command line on this machine find the server while the block runs, and the Temporal it brought."""
     path = home / SERVER_FILE
-    path.write_text(json.dumps({"url": url, "pid": os.getpid()}), encoding="utf-8")
+    path.write_text(json.dumps({"url": url, "pid": os.getpid(), "temporal": engine}), encoding="utf-8")
     try:
         yield
     finally:
         path.unlink(missing_ok=True)
 
 
+@contextlib.asynccontextmanager
+async def stoppable() -> AsyncIterator[None]:
+    """Run the block until its end, or until SIGINT or SIGTERM, which ends it as a cancel does, once.
+
+    Whatever the block is doing then, building a server too, is cancelled and cleans up after itself.
+    """
+    task, loop, stopped = asyncio.current_task(), asyncio.get_running_loop(), False
+    assert task is not None
+
+    def stop() -> None:
+        nonlocal stopped
+        if not stopped:
+            stopped = True
+            task.cancel()
+
+    for number in STOPS:
+        loop.add_signal_handler(number, stop)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        task.uncancel()
+    finally:
+        # Impatience must not tear apart what is being put in order; so these stay caught.
+        for number in STOPS:
+            loop.add_signal_handler(number, lambda: None)
+
+
 def until_stopped() -> asyncio.Event:
     """An event that SIGINT and SIGTERM set, for the running loop."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOPS:
         loop.add_signal_handler(number, stopped.set)
     return stopped

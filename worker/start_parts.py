@@ -12,12 +12,14 @@ from playbooks.loader import Library
 from playbooks.policy import Policy
 from worker.alerts.door import alerts_router
 from worker.alerts.intake import Intake
+from worker.cli.client import SERVER_FILE, written
 from worker.desk.desk import Desk
 from worker.desk.starts import Installation
 from worker.edge import key_ring, secrets_of
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.keys import SigningKey
+from worker.telemetry import runtime
 from worker.temporal import connect
 from workflows.messages import Thresholds
 
@@ -66,5 +68,14 @@ def alerts_door(settings: Settings) -> APIRouter:
 @contextlib.asynccontextmanager
 async def prepared(settings: Settings, *, address: str | None = None) -> AsyncIterator[tuple[Client, Store]]:
     """A connected client and an open store, while the block runs."""
+    metered = runtime(settings.file.metrics)
     with contextlib.closing(open_store(settings)) as store:
-        yield await connect(settings, key_ring(settings), address=address), store
+        yield await connect(settings, key_ring(settings), address=address, runtime=metered), store
+
+
+def engine_of(settings: Settings) -> str | None:
+    """Address of the Temporal server that ``stanch up`` brought into this home; ``None`` where the environment
+    names one, or none was brought."""
+    if any(settings.environment.get(name) for name in ("TEMPORAL_ADDRESS", "TEMPORAL_PROFILE")):
+        return None
+    return written(settings.home / SERVER_FILE).get("temporal")

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
+from worker.settings import SettingsError
+
 SECRETS = re.compile(
     r"(?i)(bearer\s+|session[_-]?id[\"'=:\s]+|access_token[\"'=:\s]+|refresh_token[\"'=:\s]+"
     r"|client_secret[\"'=:\s]+|assertion=|password[\"'=:\s]+|sid=)[^\s\"'&,}]+"
@@ -51,12 +53,22 @@ def start_logging(level: str, *, as_json: bool = False) -> None:
     root.handlers[:] = [out]
     root.setLevel(level.upper())
     # They repeat per poll and per request what our own lines say once.
-    for name in ("temporalio", "httpx", "httpcore", "urllib3", "zeep", "asyncio"):
+    for name in ("temporalio", "httpx", "httpcore", "urllib3", "zeep", "asyncio", "uvicorn"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def runtime(metrics: str | None) -> Runtime | None:
-    """A Temporal runtime that serves Prometheus metrics at ``host:port``; ``None`` for the default one."""
+    """A Temporal runtime that serves Prometheus metrics at ``host:port``; ``None`` for the default one.
+
+    Raises:
+        SettingsError: the address is none, or somebody else listens there.
+    """
     if metrics is None:
         return None
-    return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=metrics)))
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=PrometheusConfig(bind_address=metrics)))
+    except ValueError as error:
+        raise SettingsError(
+            f"metrics = {metrics!r} cannot be served: {error}. Nothing was started. Write HOST:PORT of a free port; "
+            "each process on a machine needs its own (STANCH_METRICS)."
+        ) from None

@@ -130,7 +130,7 @@ async def test_an_incident_that_began_small_does_not_keep_the_playbook_from_star
 
 
 async def test_what_only_looks_gives_way_to_what_contains(tmp_path):
-    async with door(tmp_path) as (client, desk):
+    async with door(tmp_path) as (client, _desk):
 
         async def sent(**changes):
             body = json.dumps(now_event(**changes))

@@ -49,6 +49,7 @@ async def _replayed(since: datetime | None, folder: Path | None) -> list[dict[st
     from worker.edge import key_ring
     from worker.run import WORKFLOWS
     from worker.settings import Settings
+    from worker.start_parts import engine_of
     from worker.temporal import connect, replayer
 
     settings = Settings.load(os.environ)
@@ -56,7 +57,7 @@ async def _replayed(since: datetime | None, folder: Path | None) -> list[dict[st
     checker = replayer(WORKFLOWS, ring)
     if folder is not None:
         return [await _one(checker, history) for history in _saved(folder)]
-    client = await connect(settings, ring)
+    client = await connect(settings, ring, address=engine_of(settings))
     query = "WorkflowType IN ('Incident', 'PlaybookRun')"
     if since is not None:
         query += f" AND StartTime >= '{since.astimezone(UTC).isoformat()}'"
