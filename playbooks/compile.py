@@ -18,8 +18,7 @@ from playbooks.outline import Outline
 from playbooks.plan import RunPlan, fits
 from playbooks.policy import Policy
 from playbooks.problems import Problem, did_you_mean, has_errors, in_order
-from playbooks.regimes_model import RegimeLibrary
-from playbooks.review import Review
+from playbooks.review import Regimes, Review
 from playbooks.review_safety import Safety
 from playbooks.review_steps import called_by
 
@@ -45,7 +44,7 @@ def validate(
     library: Library,
     actions: Mapping[str, ActionFacts],
     policy: Policy | None = None,
-    regimes: RegimeLibrary | None = None,
+    regimes: Regimes | None = None,
     safety: bool = True,
 ) -> list[Problem]:
     """Judge a playbook and those that it runs: the graph tier, then, if that is clean, the safety tier.
@@ -55,7 +54,7 @@ def validate(
         library: Where the playbooks that it runs are found.
         actions: All actions by name.
         policy: What must be approved; the default policy if none is given.
-        regimes: Where drafts by name are looked up; left out, their names are not checked.
+        regimes: Gives the regimes in which drafts by name are looked up; left out, their names are not checked.
         safety: Whether the safety tier is judged.
 
     Returns:
@@ -65,7 +64,7 @@ def validate(
     sizes: dict[str, int] = {}
     _graph(source, library, actions, regimes, (), sizes, found)
     if not has_errors(found):
-        if _steps(source, library, {}) * LEAST_STEP > MAX_PLAN or _size(source, library, actions) > MAX_PLAN:
+        if _too_large(source, library, actions):
             said = f"With the playbooks that it runs its plan is larger than {MAX_PLAN // 1024} KB."
             found.append(source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks."))
         elif safety:
@@ -77,7 +76,7 @@ def _graph(
     source: Source,
     library: Library,
     actions: Mapping[str, ActionFacts],
-    regimes: RegimeLibrary | None,
+    regimes: Regimes | None,
     above: tuple[str, ...],
     done: dict[str, int],
     found: list[Problem],
@@ -111,11 +110,15 @@ def _steps(source: Source, library: Library, counted: dict[str, int]) -> int:
     return counted[name]
 
 
-def _size(source: Source, library: Library, actions: Mapping[str, ActionFacts]) -> int:
-    """Bytes of the plan of a run without inputs."""
+def _too_large(source: Source, library: Library, actions: Mapping[str, ActionFacts]) -> bool:
+    """Whether the plan of a run is too large even without inputs."""
+    if _steps(source, library, {}) * LEAST_STEP > MAX_PLAN:
+        return True
     planner = Planner(library, actions)
     frame = planner.frame(source)
-    return len(jcs(RunPlan(frame=frame, actions={name: actions[name] for name in planner.used})))
+    plan = RunPlan(frame=frame, actions={name: actions[name] for name in planner.used})
+    # Canonical JSON is never longer than pydantic's, which is much quicker to write.
+    return len(plan.model_dump_json().encode()) > MAX_PLAN and len(jcs(plan)) > MAX_PLAN
 
 
 def compile_plan(
@@ -128,7 +131,7 @@ def compile_plan(
     incident: Mapping[str, Json],
     context: RunContext,
     ask_missing: bool = False,
-    regimes: RegimeLibrary | None = None,
+    regimes: Regimes | None = None,
     safety: bool = True,
 ) -> Compiled:
     """Judge a playbook and write the plan of one run.
@@ -153,9 +156,8 @@ def compile_plan(
     if has_errors(found):
         return Compiled(None, "", tuple(found))
     values, wrong = _values(source, inputs, incident)
-    absent = [
-        name for name, declared in source.playbook.inputs.items() if declared.must_be_given and name not in values
-    ]
+    declared = source.playbook.inputs
+    absent = [name for name in declared if declared[name].must_be_given and inputs.get(name) is None]
     if not ask_missing:
         wrong += [_absent(source, name) for name in absent]
     found += wrong

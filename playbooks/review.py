@@ -4,7 +4,7 @@ One walk in the order of execution carries what is in sight and what is surely s
 problem stands at the offending key or value, else at the first line of the step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from playbooks.contract import ActionFacts, Json
@@ -29,6 +29,9 @@ from playbooks.review_scope import Env, Types, ends_unset, outputs, surely_sets
 from playbooks.review_steps import StepRules
 from playbooks.types import given_type, item_type, misfit
 
+Regimes = Callable[[], RegimeLibrary]
+"""Where drafts by name are looked up: loaded only for a playbook that names one."""
+
 
 class Review:
     """One playbook's graph tier."""
@@ -39,7 +42,7 @@ class Review:
         *,
         library: Library,
         actions: Mapping[str, ActionFacts],
-        regimes: RegimeLibrary | None = None,
+        regimes: Regimes | None = None,
     ) -> None:
         """Nothing is checked before ``problems``."""
         self.source, self.library, self.actions, self.regimes = source, library, actions, regimes

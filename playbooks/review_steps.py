@@ -178,9 +178,9 @@ class StepRules:
         self._fits((*loc, "clocks", "at"), "at", "datetime", step.clocks.at, env)
 
     def _draft(self, loc: Loc, step: DraftStep) -> None:
-        regimes = self._review.regimes
-        if step.draft == "applicable" or regimes is None:
+        if step.draft == "applicable" or self._review.regimes is None:
             return
+        regimes = self._review.regimes()
         for number, wanted in enumerate(step.draft):
             regime = regimes.get(wanted.regime)
             at = (*loc, "draft", number)

@@ -1,32 +1,52 @@
 """``stanch playbook``: list, look at, check and preview playbooks. Needs no server."""
 
 import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from worker.cli import card
-from worker.cli.output import clean, emit, fail, json_option, show
+from worker.cli.output import clean, emit, fail, json_option, say, show
 from worker.cli.values import pairs, typed
 
 
-def _library(folders: tuple[Path, ...] = ()) -> Any:
+def _settings() -> Any:
+    """What this installation was told, its own folders of playbooks among it."""
+    from worker.settings import Settings
+
+    return Settings.load(os.environ)
+
+
+def _library(folders: tuple[Path, ...], *given: Any) -> Any:
+    """The given playbooks, those that are shipped, those of further folders; the first of an id stays."""
     from playbooks.loader import Library
 
-    return Library.of(*folders) if folders else Library.shipped()
+    return Library([*given, *Library.shipped(*folders).sources()])
 
 
-def _source(name: str) -> tuple[Any, list[Any]]:
+def _own_folders() -> tuple[Path, ...]:
+    """The settings' folders of playbooks; none, and a word about it, if the settings cannot be read."""
+    from worker.settings import SettingsError
+
+    try:
+        return _settings().playbook_folders  # type: ignore[no-any-return]
+    except SettingsError as error:
+        say(f"stanch: {clean(error)} Playbooks of your own folders are not known here.")
+        return ()
+
+
+def _source(name: str, settings: Any) -> tuple[Any, list[Any]]:
     """A playbook by id or by file, and what is wrong with it."""
     from playbooks.loader import load
 
     path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.exists():
+    if path.suffix in (".yaml", ".yml") or path.is_file():
         if not path.is_file():
             fail("not_found", f"There is no file {name}. Nothing was checked.")
         return load(path)
-    source = _library().get(name)
+    source = _library(settings.playbook_folders).get(name)
     if source is None:
         fail("not_found", f"There is no playbook {name}.", "`stanch playbook list` shows them all.")
     return source, []
@@ -40,17 +60,21 @@ def playbook() -> None:
 @playbook.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """Playbooks that are shipped."""
+    """Playbooks that are shipped, and those of your own folders."""
+    from playbooks.loader import Library
     from worker.desk.playbooks import listing
 
-    rows = listing(_library())
+    library = Library.shipped(*_settings().playbook_folders)
+    rows = listing(library)
     if as_json:
-        emit({"playbooks": rows})
+        emit({"playbooks": rows, "problems": [problem.as_json() for problem in library.problems]})
         return
     table = [("PLAYBOOK", "VERSION", "STARTS ON", "TITLE")]
     for row in rows:
         table.append((row["id"], row["version"], ", ".join(row["starts_on"]), clean(row["title"])))
     show(card.columns(table))
+    for problem in library.problems:
+        say(_said(problem))
 
 
 @playbook.command("show")
@@ -60,7 +84,7 @@ def show_(name: str, as_json: bool) -> None:
     """One playbook (id or file): what it asks for and what it does, in order."""
     from worker.desk.playbooks import described
 
-    source, problems = _source(name)
+    source, problems = _source(name, _settings())
     if source is None:
         _refuse(problems, as_json)
     document = described(source)
@@ -85,21 +109,29 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
             fail("not_found", f"There is no file {path}. Nothing was checked.")
     from activities.catalog import CATALOG
     from playbooks.compile import validate as check
-    from playbooks.loader import load
+    from playbooks.loader import Library, load
+    from playbooks.problems import in_order
+    from playbooks.regimes_loader import shipped
 
     found: list[Any] = []
-    for path in files:
+    sources = []
+    for path in dict.fromkeys(files):
         source, problems = load(path)
         found += problems
-        if source is not None:
-            found += check(source, library=_library(), actions=CATALOG.facts())
+        sources += [] if source is None else [source]
+    found += Library(sources).problems
+    library, actions = _library(_own_folders(), *sources), CATALOG.facts()
+    for source in sources:
+        found += check(source, library=library, actions=actions, regimes=shipped)
+    found = in_order(found)
     errors = [problem for problem in found if problem.severity == "error"]
     if as_json:
-        emit({"ok": not errors, "problems": [_shown(problem) for problem in found]})
+        emit({"ok": not errors, "problems": [problem.as_json() for problem in found]})
     else:
         _print(found)
         if not errors:
-            show(f"{len(files)} playbook(s) fine" + (f", {len(found)} warning(s)." if found else "."))
+            fine = "1 playbook is" if len(files) == 1 else f"{len(files)} playbooks are"
+            show(f"{fine} fine" + (f", with {len(found)} warning(s)." if found else "."))
     if errors:
         raise click.exceptions.Exit(1)
 
@@ -118,41 +150,50 @@ def schema() -> None:
 @json_option
 def plan(name: str, inputs: tuple[str, ...], as_json: bool) -> None:
     """The plan that a start would freeze: steps, approvals, actions. Changes nothing."""
+    from activities.catalog import CATALOG
+    from playbooks.contract import RunContext
+    from playbooks.policy import Policy
     from worker.desk.playbooks import described, planned
 
-    source, problems = _source(name)
-    if source is None or any(problem.severity == "error" for problem in problems):
+    settings = _settings()
+    source, problems = _source(name, settings)
+    if source is None:
         _refuse(problems, as_json)
-    values = typed(pairs(inputs, "-i"), described(source)["inputs"], "-i")
-    compiled = planned(source, _library(), values)
+    document = described(source)
+    values = typed(pairs(inputs, "-i"), document["inputs"], "-i")
+    compiled = planned(
+        source,
+        _library(settings.playbook_folders, source),
+        values,
+        actions=CATALOG.facts(),
+        policy=Policy.model_validate(settings.file.policy),
+        context=RunContext(mode=settings.mode),
+    )
     if compiled.plan is None:
         _refuse(list(compiled.problems), as_json)
-    document = compiled.plan.model_dump(mode="json")
     if as_json:
-        emit({"digest": compiled.digest, "plan": document})
+        emit({"digest": compiled.digest, "plan": compiled.plan.model_dump(mode="json")})
         return
     show(f"plan {compiled.digest}")
-    for line in described(source)["outline"]:
+    for line in document["outline"]:
         show(f"  {clean(line)}")
     _print(list(compiled.problems))
 
 
-def _refuse(problems: list[Any], as_json: bool) -> None:
+def _refuse(problems: list[Any], as_json: bool) -> NoReturn:
     if as_json:
-        emit({"ok": False, "problems": [_shown(problem) for problem in problems]})
+        emit({"ok": False, "problems": [problem.as_json() for problem in problems]})
     else:
         _print(problems)
     raise click.exceptions.Exit(1)
 
 
-def _shown(problem: Any) -> dict[str, Any]:
-    keys = ("file", "line", "column", "code", "severity", "message", "hint")
-    return {key: getattr(problem, key) for key in keys}
-
-
 def _print(problems: list[Any]) -> None:
     for problem in problems:
-        place = f"{clean(problem.file)}:{problem.line}:{problem.column}"
-        show(f"{place}: {problem.severity} {problem.code}: {clean(problem.message)}")
-        if problem.hint:
-            show(f"    {clean(problem.hint)}")
+        show(_said(problem))
+
+
+def _said(problem: Any) -> str:
+    place = f"{clean(problem.file)}:{problem.line}:{problem.column}"
+    hint = f"\n    {clean(problem.hint)}" if problem.hint else ""
+    return f"{place}: {problem.severity} {problem.code}: {clean(problem.message)}{hint}"

@@ -1,15 +1,34 @@
-"""Playbooks as people look at them: what there is, what one asks for, what it does in order."""
+"""Playbooks as people look at them: what there is, what one asks for, what it does in order, what it would plan."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from playbooks.loader import Library
-from playbooks.model_steps import BaseStep, Loc
+from playbooks.compile import Compiled, compile_plan
+from playbooks.contract import ActionFacts, Json, RunContext
+from playbooks.loader import Library, Source
+from playbooks.model_steps import (
+    ActionStep,
+    ApproveStep,
+    AskStep,
+    BaseStep,
+    ClocksStep,
+    DraftStep,
+    HumanStep,
+    IfStep,
+    RequireStep,
+    RunStep,
+    SetStep,
+    TellStep,
+    WaitStep,
+    blocks,
+)
+from playbooks.model_values import By
+from playbooks.policy import Policy
+from playbooks.regimes_loader import shipped
+from worker.desk.times import stamp
 
-SUBJECTS = ("action", "approve", "ask", "human", "run", "tell", "note", "require", "stop", "set", "clocks", "draft")
 
-
-def sources(library: Library) -> Iterator[Any]:
+def sources(library: Library) -> Iterator[Source]:
     """Every playbook of a library, by id."""
     for name in sorted(library.ids()):
         source = library.get(name)
@@ -32,7 +51,7 @@ def listing(library: Library) -> list[dict[str, Any]]:
     ]
 
 
-def inputs(source: Any) -> dict[str, dict[str, Any]]:
+def inputs(source: Source) -> dict[str, dict[str, Any]]:
     """A playbook's inputs, by name, with their types."""
     return {
         name: {
@@ -46,7 +65,7 @@ def inputs(source: Any) -> dict[str, dict[str, Any]]:
     }
 
 
-def described(source: Any) -> dict[str, Any]:
+def described(source: Source) -> dict[str, Any]:
     """One playbook: its header, its inputs, its steps as an outline to read aloud."""
     playbook = source.playbook
     return {
@@ -57,7 +76,10 @@ def described(source: Any) -> dict[str, Any]:
         "labels": playbook.model_dump(mode="json")["labels"],
         "digest": source.digest,
         "inputs": inputs(source),
-        "outline": [line for loc, step in playbook.walk() for line in _line(loc, step)],
+        "outline": [
+            *_outline(playbook.steps),
+            *(["always:", *_outline(playbook.always, 1)] if playbook.always else []),
+        ],
     }
 
 
@@ -73,27 +95,81 @@ def asked_roles(library: Library) -> set[str]:
     return roles
 
 
-def _line(loc: Loc, step: BaseStep) -> Iterator[str]:
-    depth = sum(1 for part in loc if isinstance(part, int)) - 1
-    always = "always: " if loc and loc[0] == "always" else ""
-    when = f"  when {step.when}" if step.when else ""
-    loop = f"  for each of {step.for_each}" if step.for_each is not None else ""
-    name = step.id or ""
-    yield f"{'  ' * depth}{always}{step.kind:<8} {name:<14} {_subject(step)}{when}{loop}".rstrip()
+def _outline(steps: Sequence[BaseStep], depth: int = 0) -> Iterator[str]:
+    for step in steps:
+        when = f"  when {step.when}" if step.when else ""
+        loop = f"  for each of {step.for_each}" if step.for_each is not None else ""
+        yield f"{'  ' * depth}{step.kind:<8} {step.id or '':<14} {_subject(step)}{loop}{when}".rstrip()
+        for inner, block in blocks(step):
+            named = inner[-1] != "do"
+            if named:
+                yield f"{'  ' * (depth + 1)}{inner[-1]}:"
+            yield from _outline(block, depth + 1 + named)
 
 
 def _subject(step: BaseStep) -> str:
-    by = getattr(step, "by", None)
-    who = f"  by {by.count} of {' or '.join(by.roles)}" if by is not None and by.roles else ""
-    if by is not None and by.each:
-        who = "  by " + ", ".join(f"{count} {role}" for role, count in by.each.items())
-    value = getattr(step, step.kind, None) if step.kind in SUBJECTS else None
-    if isinstance(value, Mapping):
-        text = ", ".join(map(str, value))
-    elif isinstance(value, list):
-        text = ", ".join(str(getattr(each, "regime", each)) for each in value)
-    elif value is not None and not isinstance(value, str):
-        text = str(getattr(value, "playbook", None) or getattr(value, "fact", value))
-    else:
-        text = value or step.title or ""
-    return f"{text}{who}"
+    match step:
+        case ActionStep():
+            return step.action
+        case ApproveStep():
+            return f"{', '.join(step.approve)}  by {_deciders(step.by)} within {step.within}"
+        case AskStep():
+            return f"{step.ask.strip()}  by {_deciders(step.by)} within {step.within}"
+        case HumanStep():
+            return f"{step.human.strip()}  by {step.owner} within {step.within}"
+        case WaitStep():
+            return step.wait.for_ or f"until {step.wait.until}, at most {step.within}"
+        case IfStep():
+            return step.if_
+        case RunStep():
+            return step.run.playbook
+        case SetStep():
+            return ", ".join(step.set)
+        case ClocksStep():
+            return step.clocks.fact
+        case DraftStep():
+            return step.draft if isinstance(step.draft, str) else ", ".join(f"{d.regime} {d.stage}" for d in step.draft)
+        case TellStep():
+            return f"{step.tell.strip()}  to {', '.join(step.to)}"
+        case RequireStep():
+            return f"{step.require}, else: {step.message.strip()}"
+    return getattr(step, step.kind).strip() if step.kind in ("note", "stop") else step.title or ""
+
+
+def _deciders(by: By) -> str:
+    if by.each:
+        return ", ".join(f"{count} {role}" for role, count in by.each.items())
+    return f"{by.count} of {' or '.join(by.roles)}"
+
+
+def planned(
+    source: Source,
+    library: Library,
+    given: Mapping[str, Json],
+    *,
+    actions: Mapping[str, ActionFacts],
+    policy: Policy,
+    context: RunContext,
+) -> Compiled:
+    """The plan that a start would freeze for an incident that opens at this moment; starts and keeps nothing."""
+    moment = stamp()
+    incident: dict[str, Json] = {
+        "id": "INC-0",
+        "kind": next(iter(source.playbook.starts_on), "unknown"),
+        "severity": 3,
+        "title": source.playbook.title,
+        "opened_at": moment,
+        "detected_at": moment,
+        "first_seen": moment,
+        "org": "",
+    }
+    return compile_plan(
+        source,
+        library=library,
+        actions=actions,
+        policy=policy,
+        inputs=given,
+        incident=incident,
+        context=context,
+        regimes=shipped(),
+    )

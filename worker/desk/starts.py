@@ -21,6 +21,7 @@ from playbooks.contract import ActionFacts, Json, NewEntry, Notice, RunContext, 
 from playbooks.loader import Library
 from playbooks.policy import Policy
 from playbooks.problems import Problem
+from playbooks.regimes_loader import shipped
 from worker.desk.playbooks import listing
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
@@ -298,6 +299,7 @@ class Starts:
             incident=incident,
             context=installation.context,
             ask_missing=ask,
+            regimes=shipped,
         )
         errors = [problem for problem in compiled.problems if problem.severity == "error"]
         if compiled.plan is None or errors:
