@@ -14,13 +14,16 @@ from playbooks.digest import jcs
 from worker.bundle_format import (
     CUSTODY,
     EVIDENCE,
-    FORMAT,
     HEADS,
     INCIDENT,
     JOURNAL,
     MANIFEST,
     SIGNATURE,
+    JournalFacts,
+    Manifest,
     Member,
+    Missing,
+    Signer,
     member_name,
 )
 from worker.bundle_histories import Histories
@@ -46,8 +49,8 @@ class _Snapshot:
     record: dict[str, Json]
     members: dict[str, bytes]
     evidence: list[str]
-    journal: dict[str, Json]
-    missing: list[dict[str, str]] = field(default_factory=list)
+    journal: JournalFacts
+    missing: list[Missing] = field(default_factory=list)
 
 
 def export(store: Store, incident: str, target: Path, histories: Histories, *, by: NewEntry | None = None) -> None:
@@ -59,7 +62,7 @@ def export(store: Store, incident: str, target: Path, histories: Histories, *, b
     if store.signer is None:
         raise ExportRefused("This installation has no signing key, so nothing was exported.")
     snapshot = _snapshot(store, incident, by)
-    snapshot.missing.extend({"member": name, "why": why} for name, why in histories.missing)
+    snapshot.missing.extend(Missing(member=name, why=why) for name, why in histories.missing)
     partial = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "w+b") as file:
@@ -96,7 +99,7 @@ def _snapshot(store: Store, incident: str, by: NewEntry | None) -> _Snapshot:
             record=record,
             members=members,
             evidence=sorted({row["sha256"] for row in custody}),
-            journal={"entries": len(entries), "head": entries[-1]["hash"] if entries else "", "heads": len(heads)},
+            journal=JournalFacts(entries=len(entries), head=entries[-1]["hash"] if entries else "", heads=len(heads)),
         )
         _add_drafts(found, store, incident)
         _add_runs(found, store, incident, {run: held["status"] for run, held in snapshots.items()})
@@ -108,7 +111,7 @@ def _add_runs(found: _Snapshot, store: Store, incident: str, statuses: Mapping[s
         name = run.removeprefix(f"run/{incident}/").replace("/", "-")
         held, plan = store.incidents.plan(run), member_name("plans", name, ".json")
         if held is None:
-            found.missing.append({"member": plan, "why": "the store holds no plan of this run"})
+            found.missing.append(Missing(member=plan, why="the store holds no plan of this run"))
         else:
             found.members[plan] = jcs(held["plan"])
         told = {"run": run, "plan_digest": held and held["digest"], "status": statuses.get(run)}
@@ -124,7 +127,7 @@ def _add_drafts(found: _Snapshot, store: Store, incident: str) -> None:
             found.members[name] = store.drafts.text(draft["path"]).encode()
         except (OSError, UnicodeDecodeError) as error:
             why = f"the draft's file cannot be read ({type(error).__name__})"
-            found.missing.append({"member": name, "why": why})
+            found.missing.append(Missing(member=name, why=why))
 
 
 def _write(file: BinaryIO, store: Store, snapshot: _Snapshot, histories: Histories, signer: SigningKey) -> None:
@@ -135,7 +138,7 @@ def _write(file: BinaryIO, store: Store, snapshot: _Snapshot, histories: Histori
         for sha in snapshot.evidence:
             why = _why_unreadable(store, sha)
             if why:
-                snapshot.missing.append({"member": EVIDENCE + sha, "why": why})
+                snapshot.missing.append(Missing(member=EVIDENCE + sha, why=why))
                 continue
             with store.evidence.open(sha) as blob:
                 kept.append(_add(bundle, EVIDENCE + sha, os.fstat(blob.fileno()).st_size, _chunks(blob)))
@@ -148,17 +151,16 @@ def _write(file: BinaryIO, store: Store, snapshot: _Snapshot, histories: Histori
         _add(bundle, SIGNATURE, len(signed), [signed])
 
 
-def _manifest(snapshot: _Snapshot, kept: Sequence[Member], signer: SigningKey) -> dict[str, Json]:
-    return {
-        "format": FORMAT,
-        "incident": snapshot.record["incident"],
-        "mode": snapshot.record["mode"],
-        "exported_at": stamp(),
-        "journal": snapshot.journal,
-        "members": [vars(member) for member in kept],
-        "missing": snapshot.missing,
-        "signer": {"key_id": signer.key_id, "public": signer.public_hex},
-    }
+def _manifest(snapshot: _Snapshot, kept: Sequence[Member], signer: SigningKey) -> Manifest:
+    return Manifest(
+        incident=str(snapshot.record["incident"]),
+        mode=snapshot.record["mode"],
+        exported_at=stamp(),
+        journal=snapshot.journal,
+        members=list(kept),
+        missing=snapshot.missing,
+        signer=Signer(key_id=signer.key_id, public=signer.public_hex),
+    )
 
 
 def _add(bundle: zipfile.ZipFile, name: str, size: int, content: Iterable[bytes]) -> Member:
@@ -170,7 +172,7 @@ def _add(bundle: zipfile.ZipFile, name: str, size: int, content: Iterable[bytes]
             digest.update(chunk)
             written += len(chunk)
             member.write(chunk)
-    return Member(name, written, digest.hexdigest())
+    return Member(name=name, bytes=written, sha256=digest.hexdigest())
 
 
 def _why_unreadable(store: Store, sha: str) -> str:

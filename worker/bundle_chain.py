@@ -1,5 +1,6 @@
 """The journal in a bundle, and the signed heads over it: checked line by line, so that the first bad one is named."""
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,10 +9,11 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from playbooks.digest import digest_of, entry_hash, genesis, jcs
-from worker.bundle_format import HEADS, JOURNAL, MAX_LINE, NotIntact, canonical, references
+from worker.bundle_format import HEADS, JOURNAL, MAX_LINE, JournalFacts, NotIntact, canonical, references
 
 ENTRY = {"seq", "incident", "at", "kind", "actor", "door", "body", "prev", "hash"}
 HEAD = {"n", "at", "reason", "incident", "seq", "head", "prev", "key_id", "hash", "sig"}
+_SIGNATURE = re.compile("[0-9a-f]{128}")
 HEADS_GENESIS = digest_of("stanch/heads/1")
 
 
@@ -40,10 +42,12 @@ class Chain:
 
 
 def signed_by(public: str, sig: Any, content: bytes) -> bool:
-    """Whether this Ed25519 key (hex) signed it; malformed input is no signature."""
+    """Whether this Ed25519 key (hex) signed it; a signature has one spelling, in lowercase hex."""
+    if not isinstance(sig, str) or not _SIGNATURE.fullmatch(sig):
+        return False
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public)).verify(bytes.fromhex(sig), content)
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, ValueError):
         return False
     return True
 
@@ -66,13 +70,13 @@ def lines(chunks: Iterable[bytes], member: str) -> Iterator[tuple[int, bytes]]:
         raise NotIntact(member, "the line is cut: it has no end", line=number)
 
 
-def check_journal(chunks: Iterable[bytes], incident: str, wanted: Mapping[str, Any]) -> Chain:
+def check_journal(chunks: Iterable[bytes], incident: str, wanted: JournalFacts) -> Chain:
     """Recompute every hash and link.
 
     Args:
         chunks: The member's content.
         incident: Whose journal it is.
-        wanted: The manifest's word on it: ``entries`` and ``head``.
+        wanted: The manifest's word on it.
 
     Raises:
         NotIntact: with the first bad line.
@@ -87,14 +91,14 @@ def check_journal(chunks: Iterable[bytes], incident: str, wanted: Mapping[str, A
         prev = entry["hash"]
         chain.note(entry)
     count = len(chain.hashes)
-    if count != wanted.get("entries"):
+    if count != wanted.entries:
         raise NotIntact(
             JOURNAL,
-            f"the journal ends after {count} entries; the manifest tells of {wanted.get('entries')}",
+            f"the journal ends after {count} entries; the manifest tells of {wanted.entries}",
             line=count + 1,
             seq=count + 1,
         )
-    if chain.hashes and prev != wanted.get("head"):
+    if chain.hashes and prev != wanted.head:
         raise NotIntact(JOURNAL, "the last entry is not the one that the manifest names", line=count, seq=count)
     return chain
 

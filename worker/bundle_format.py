@@ -6,12 +6,12 @@ histories, and at the end a manifest of them all and the signature over it.
 
 import json
 import re
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict
 
 from playbooks.digest import jcs, sha256_hex
 
-FORMAT = "stanch-bundle/1"
 MANIFEST = "manifest.json"
 SIGNATURE = "signatures/manifest.json"
 HEADS = "signatures/heads.jsonl"
@@ -55,13 +55,51 @@ class NotIntact(Exception):
         return name if self.line is None else f"{name}:{self.line}"
 
 
-@dataclass(frozen=True)
-class Member:
-    """One line of the manifest."""
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Member(_Part):
+    """A member as the manifest lists it."""
 
     name: str
     bytes: int
     sha256: str
+
+
+class Missing(_Part):
+    """What belongs into the bundle and could not be had."""
+
+    member: str
+    why: str
+
+
+class JournalFacts(_Part):
+    """The journal's length, the hash of its last entry (empty without one), and how many signed heads it has."""
+
+    entries: int
+    head: str
+    heads: int
+
+
+class Signer(_Part):
+    """Whose key signs; the public half is for people, who trust it only if they know it from elsewhere."""
+
+    key_id: str
+    public: str
+
+
+class Manifest(_Part):
+    """What a bundle holds; signed as it is written, in canonical JSON."""
+
+    format: Literal["stanch-bundle/1"] = "stanch-bundle/1"
+    incident: str
+    mode: Literal["live", "exercise"]
+    exported_at: str
+    journal: JournalFacts
+    members: list[Member]
+    missing: list[Missing]
+    signer: Signer
 
 
 def safe_name(name: str) -> bool:

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pydantic import ValidationError
 
 from worker.bundle_chain import Chain, check_heads, check_journal, signed_by
 from worker.bundle_format import (
     EVIDENCE,
-    FORMAT,
     HEADS,
     JOURNAL,
     MANIFEST,
@@ -17,6 +17,7 @@ from worker.bundle_format import (
     MAX_SIGNATURE,
     PLANS,
     SIGNATURE,
+    Manifest,
     Member,
     NotIntact,
     canonical,
@@ -58,30 +59,34 @@ def verify(path: Path, signers: Signers) -> Intact:
         container = Container(file)
         manifest, key_id = _manifest(container, signers)
         public, name = signers[key_id]
-        members = _members(manifest)
-        incident, journal = str(manifest.get("incident")), manifest.get("journal")
-        if not isinstance(journal, dict):
-            raise NotIntact(MANIFEST, "it says nothing of the journal")
+        members = {member.name: member for member in manifest.members}
+        incident = manifest.incident
         for wanted in (JOURNAL, HEADS):
             if wanted not in members or wanted not in container.records:
                 raise NotIntact(wanted, "it is missing")
-        chain = check_journal(_checked(container, members[JOURNAL]), incident, journal)
-        heads = check_heads(_checked(container, members[HEADS]), incident, chain, public, key_id)
+        reading = _Reading(container, members[JOURNAL])
+        chain = check_journal(reading.chunks(), incident, manifest.journal)
+        reading.end()
+        reading = _Reading(container, members[HEADS])
+        heads = check_heads(reading.chunks(), incident, chain, public, key_id)
+        reading.end()
+        if heads != manifest.journal.heads:
+            raise NotIntact(HEADS, f"there are {heads} signed heads; the manifest tells of {manifest.journal.heads}")
         _check_members(container, members)
         _check_references(members, chain)
         container.check_layout()
-    _check_role(name, str(manifest.get("mode")))
+    _check_role(name, manifest.mode)
     return Intact(
         incident=incident,
-        mode=str(manifest.get("mode")),
-        exported_at=str(manifest.get("exported_at")),
+        mode=manifest.mode,
+        exported_at=manifest.exported_at,
         key_id=key_id,
         signer=name,
         entries=len(chain.hashes),
         head=chain.hashes[-1] if chain.hashes else "",
         heads=heads,
         members=len(container.records),
-        missing=list(manifest.get("missing") or ()),
+        missing=[absent.model_dump() for absent in manifest.missing],
     )
 
 
@@ -94,7 +99,7 @@ def bundle_is_intact(export: Path, home: Path) -> bool:
     return True
 
 
-def _manifest(container: Container, signers: Signers) -> tuple[dict[str, Any], str]:
+def _manifest(container: Container, signers: Signers) -> tuple[Manifest, str]:
     """The manifest, once a known key is seen to have signed it: nothing else is believed before."""
     for name in (MANIFEST, SIGNATURE):
         if name not in container.records:
@@ -112,30 +117,38 @@ def _manifest(container: Container, signers: Signers) -> tuple[dict[str, Any], s
         )
     if not signed_by(signers[key_id][0], signature["sig"], content):
         raise NotIntact(MANIFEST, f"it is not what the key {key_id} signed")
-    manifest = canonical(content, MANIFEST)
-    if manifest.get("format") != FORMAT:
-        raise NotIntact(MANIFEST, f"its format is not {FORMAT}")
+    try:
+        manifest = Manifest.model_validate(canonical(content, MANIFEST))
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise NotIntact(MANIFEST, f"it is signed, and no manifest that this version reads: see {where}") from None
+    if len({member.name for member in manifest.members}) != len(manifest.members):
+        raise NotIntact(MANIFEST, "it lists a member twice")
     return manifest, key_id
 
 
-def _members(manifest: Mapping[str, Any]) -> dict[str, Member]:
-    try:
-        listed = [Member(**row) for row in manifest["members"]]
-        return {str(member.name): member for member in listed}
-    except (KeyError, TypeError):
-        raise NotIntact(MANIFEST, "its list of members cannot be read") from None
+class _Reading:
+    """A member's content as it goes by, held against the manifest at its end."""
 
+    def __init__(self, container: Container, member: Member) -> None:
+        self._container, self._member = container, member
+        self._digest, self._size = hashlib.sha256(), 0
 
-def _checked(container: Container, member: Member) -> Iterator[bytes]:
-    """A member's content as it goes by; at its end it has to be what the manifest says."""
-    digest, size = hashlib.sha256(), 0
-    # A little more than it should be may come, so that the first bad line can be named.
-    for chunk in container.chunks(member.name, 2 * member.bytes + 65536):
-        digest.update(chunk)
-        size += len(chunk)
-        yield chunk
-    if (size, digest.hexdigest()) != (member.bytes, member.sha256):
-        raise NotIntact(member.name, "its content is not what was exported")
+    def chunks(self) -> Iterator[bytes]:
+        """The content, or a little more than it should be, so that the first bad line can be named."""
+        for chunk in self._container.chunks(self._member.name, 2 * self._member.bytes + 65536):
+            self._digest.update(chunk)
+            self._size += len(chunk)
+            yield chunk
+
+    def end(self) -> None:
+        """All was read: it has to be what the manifest says.
+
+        Raises:
+            NotIntact: it is not.
+        """
+        if (self._size, self._digest.hexdigest()) != (self._member.bytes, self._member.sha256):
+            raise NotIntact(self._member.name, "its content is not what was exported")
 
 
 def _check_members(container: Container, members: Mapping[str, Member]) -> None:
@@ -143,8 +156,10 @@ def _check_members(container: Container, members: Mapping[str, Member]) -> None:
         if member.name not in container.records:
             raise NotIntact(member.name, "it is missing")
         if member.name not in (JOURNAL, HEADS):
-            for _chunk in _checked(container, member):
+            reading = _Reading(container, member)
+            for _chunk in reading.chunks():
                 pass
+            reading.end()
         if member.name.startswith(EVIDENCE) and member.name != EVIDENCE + member.sha256:
             raise NotIntact(member.name, "its content does not have the digest that its name says")
     for name in container.records:

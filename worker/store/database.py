@@ -29,6 +29,12 @@ class StoreUnusable(Exception):
     code = "store_unusable"
 
 
+class StoreBusy(Exception):
+    """Somebody else writes, and this caller does not wait longer."""
+
+    code = "store_busy"
+
+
 class StoreIsNewer(Exception):
     """A newer version of Stanch has changed the store; this one does not touch it."""
 
@@ -66,6 +72,7 @@ class Database:
                 "(for postgresql+psycopg, the package psycopg)."
             ) from None
         self._local = threading.local()
+        self._turns = threading.Lock()
         if self._sqlite:
             event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", self._take_turn)
@@ -82,7 +89,7 @@ class Database:
         if held is not None:
             yield held
             return
-        with self._engine.connect() as connection:
+        with self._turn(), self._engine.connect() as connection:
             self._be_patient(connection)
             with connection.begin():
                 self._local.connection = connection
@@ -114,6 +121,16 @@ class Database:
     def close(self) -> None:
         """Give every connection back."""
         self._engine.dispose()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        # Threads of one process queue here: waiting at SQLite's own lock is a lottery that one can lose for long.
+        if not self._turns.acquire(timeout=self._patience / 1000):
+            raise StoreBusy("another thread of this process is writing to the store")
+        try:
+            yield
+        finally:
+            self._turns.release()
 
     @property
     def _sqlite(self) -> bool:
@@ -164,7 +181,7 @@ class Database:
 def is_busy(error: BaseException) -> bool:
     """Whether a write was refused only because somebody else is writing."""
     if not isinstance(error, OperationalError):
-        return False
+        return isinstance(error, StoreBusy)
     return "locked" in str(error.orig) or getattr(error.orig, "sqlstate", None) == "55P03"
 
 
