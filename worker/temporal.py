@@ -43,7 +43,7 @@ def data_converter(ring: KeyRing, *, allow_plain: bool = False) -> DataConverter
 
 
 def plugin(ring: KeyRing, *, allow_plain: bool = False) -> SimplePlugin:
-    """Converter, codec and sandbox in one object, so that client, worker and replayer cannot disagree."""
+    """Converter, codec and workflow runner in one object, so that client, worker and replayer cannot disagree."""
     return SimplePlugin(
         "stanch",
         data_converter=data_converter(ring, allow_plain=allow_plain),

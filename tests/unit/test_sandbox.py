@@ -1,51 +1,45 @@
-"""What workflow code shares between runs: everything pure, and nothing that could hold a run's state."""
+"""Workflow code shares its modules between runs, so none of them may hold what belongs to one."""
 
 import ast
-import importlib
-import pkgutil
 from pathlib import Path
 
 import pytest
 
 import workflows
-from worker.run import WORKFLOWS
-from worker.sandbox import OWN_COPY, PASSED_THROUGH, workflow_runner
 
-PARTS = sorted(part.name for part in pkgutil.iter_modules(workflows.__path__))
-SHARED = [name for name in PARTS if name not in OWN_COPY]
-
-
-def test_each_run_has_its_own_copy_of_the_modules_that_hold_workflows() -> None:
-    assert {workflow.__module__ for workflow in WORKFLOWS} == {f"workflows.{name}" for name in OWN_COPY}
-    restrictions = workflow_runner().restrictions
-    assert not restrictions.passthrough_modules & {"workflows", *(f"workflows.{name}" for name in OWN_COPY)}
+MODULES = sorted(Path(workflows.__path__[0]).glob("*.py"))
+CACHES = {"cache", "lru_cache", "cached_property"}
+CONTAINERS = {"list", "dict", "set", "defaultdict", "deque", "OrderedDict", "WeakKeyDictionary", "WeakValueDictionary"}
 
 
-def test_everything_else_of_theirs_is_loaded_once() -> None:
-    assert {f"workflows.{name}" for name in SHARED} <= set(PASSED_THROUGH)
-    for name in SHARED:
-        module = importlib.import_module(f"workflows.{name}")
-        assert not [each for each in vars(module).values() if hasattr(each, "__temporal_workflow_definition")]
-
-
-@pytest.mark.parametrize("name", SHARED)
-def test_a_shared_module_keeps_no_state(name: str) -> None:
-    tree = ast.parse((Path(workflows.__path__[0]) / f"{name}.py").read_text(encoding="utf-8"))
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Global)]
-    caches = {"cache", "lru_cache", "cached_property"}
-    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.alias) and _name(node) in caches]
-    for node in tree.body:
-        value = getattr(node, "value", None) if isinstance(node, ast.Assign | ast.AnnAssign) else None
-        assert not (isinstance(value, ast.List | ast.Dict | ast.Set | ast.Call) and _empty(value)), ast.unparse(node)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_a_workflow_module_keeps_no_state(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        assert not isinstance(node, ast.Global), ast.unparse(node)
+        assert not (isinstance(node, ast.Name | ast.alias) and _name(node) in CACHES), ast.unparse(node)
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef) and not _fields(node)]
+    for body in [tree.body, *(node.body for node in classes)]:
+        for node in body:
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            assert value is None or not _to_be_filled(value), ast.unparse(node)
 
 
 def _name(node: ast.Name | ast.alias) -> str:
     return node.id if isinstance(node, ast.Name) else node.name
 
 
-def _empty(value: ast.List | ast.Dict | ast.Set | ast.Call) -> bool:
-    """A container that is empty at first is there to be filled."""
+def _fields(node: ast.ClassDef) -> bool:
+    """Whether what stands in the class are defaults of a model's fields, copied for each object."""
+    return any(
+        isinstance(base, ast.Name) and base.id in {"BaseModel", "Frozen", "Model", "Wire"} for base in node.bases
+    )
+
+
+def _to_be_filled(value: ast.expr) -> bool:
+    """A container that is empty at first."""
     if isinstance(value, ast.Call):
-        made = value.func.id if isinstance(value.func, ast.Name) else ""
-        return made in {"list", "dict", "set", "defaultdict", "deque", "OrderedDict"}
-    return not (value.keys if isinstance(value, ast.Dict) else value.elts)
+        return isinstance(value.func, ast.Name) and value.func.id in CONTAINERS and not value.args
+    if isinstance(value, ast.Dict):
+        return not value.keys
+    return isinstance(value, ast.List | ast.Set) and not value.elts
