@@ -55,11 +55,10 @@ class PlaybookRun:
             await self._continue(given)
         self._end(walking.result())
         run.closing = True
-        await self._until(asyncio.gather(*background))
-        while True:
+        # The last word to the incident and the last entries go out at the same time.
+        await self._until(asyncio.gather(*background, run.flush(final=True)))
+        while run.state.unrecorded or run.state.notices:
             await self._until(asyncio.create_task(run.flush(final=True)))
-            if not (run.state.unrecorded or run.state.notices):
-                break
         await workflow.wait_condition(workflow.all_handlers_finished)
         state = run.state
         return RunResult(run=given.run, status=state.status, reason=state.reason, warnings=tuple(state.warnings))
