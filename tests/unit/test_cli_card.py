@@ -135,9 +135,37 @@ def test_commands_for_each_kind_of_question():
         verdicts=["answer"],
         form={"left": {"type": "boolean"}, "who": {"type": "choice", "options": ["a", "b"]}},
     )
-    assert card.commands("I", ask) == ["stanch incident answer I go -f left=yes|no -f who=a|b"]
+    assert card.commands("I", ask) == ["stanch incident answer I go -f left='yes|no' -f who='a|b'"]
     assert card.commands("I", gate(verdicts=["done"])) == ["stanch incident done I go"]
     assert card.commands("I", gate(verdicts=["retry"], step="a b")) == ["stanch incident decide I 'a b' retry"]
+
+
+def test_a_form_says_what_its_fields_mean():
+    form = {
+        "left": {"type": "boolean", "required": True, "description": "Did data leave?"},
+        "how_many": {"type": "integer", "required": False, "description": "Roughly"},
+    }
+    shown = card.question("I", gate(kind="ask", verdicts=["answer"], form=form), NOW)
+    assert "• left: Did data leave?" in shown
+    assert "• how_many (may be left out): Roughly" in shown
+
+
+def test_changed_targets_fit_a_terminal():
+    step = {**document()["steps"][0], "affected": {"count": 8, "sample": ["f" * 32] * 8}}
+    assert all(len(line) <= 100 for line in card.steps([step]))
+
+
+def test_nothing_is_due_of_a_settled_clock():
+    due = {"latest": "2026-11-27T03:00:00.000000Z"}
+    for state in ("submitted", "dismissed", "handed_over", "not_applicable"):
+        assert card.clocks([{"id": "gdpr/notify", "state": state, "due": due}], NOW) == [f"  gdpr/notify  {state}"]
+    (running,) = card.clocks([{"id": "gdpr/notify", "state": "candidate", "due": due}], NOW)
+    assert running.endswith("due 2026-11-27 03:00 UTC (3 d left)")
+
+
+def test_an_incident_without_alerts_says_so():
+    shown = card.incident(document(alerts={"count": 0, "first": None, "last": None}), NOW)
+    assert shown.endswith("Alerts: 0")
 
 
 def test_time_left_in_words():

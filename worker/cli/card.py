@@ -10,6 +10,8 @@ from worker.cli.output import clean
 WIDTH = 92
 SAMPLE = 8
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
+SETTLED = frozenset({"submitted", "dismissed", "handed_over", "not_applicable"})
+"""States of a legal clock of which nothing is due any more."""
 MARKS = {
     "done": "✓",
     "running": "▸",
@@ -68,6 +70,7 @@ def question(incident: str, entry: Mapping[str, Any], now: datetime, paint: Pain
         lines += _wrap(f"changed: {clean(line)}", "  ")
     for step in entry.get("preview") or ():
         lines += _preview(step)
+    lines += _form(entry.get("form") or {})
     lines += _who(entry)
     if entry.get("next"):
         lines += _wrap(clean(entry["next"]), "  ")
@@ -86,7 +89,8 @@ def commands(incident: str, entry: Mapping[str, Any]) -> list[str]:
         elif verdict == "break_glass":
             lines.append(f"stanch incident break-glass {where} --reason 'WHY'   (incident commander only)")
         elif verdict == "answer":
-            fields = " ".join(f"-f {name}={_sample(field)}" for name, field in entry["form"].items())
+            # Quoted: a line that is pasted as it is must not answer by itself.
+            fields = " ".join(f"-f {name}={shell(_sample(field))}" for name, field in entry["form"].items())
             lines.append(f"stanch incident answer {where} {fields}".rstrip())
         elif verdict == "done":
             lines.append(f"stanch incident done {where}")
@@ -163,7 +167,7 @@ def steps(found: Iterable[Mapping[str, Any]], paint: Paint = PLAIN) -> list[str]
         affected = step.get("affected") or {}
         if affected.get("count"):
             checked = "read back" if step.get("verified") else "not read back"
-            lines.append(f"               {affected['count']} changed, {checked}: {_names(affected)}")
+            lines += _wrap(f"{affected['count']} changed, {checked}: {_names(affected)}", "               ")
     return lines
 
 
@@ -219,7 +223,8 @@ def _standing(document: Mapping[str, Any], now: datetime, paint: Paint) -> list[
     if document["notices"]:
         lines += ["", paint.heading("TOLD"), *notices(document["notices"][-12:])]
     alerts = document.get("alerts") or {}
-    lines += ["", f"Alerts: {alerts.get('count', 0)}, first {alerts.get('first')}, last {alerts.get('last')}"]
+    span = f", first {alerts['first']}, last {alerts['last']}" if alerts.get("count") else ""
+    lines += ["", f"Alerts: {alerts.get('count', 0)}{span}"]
     return lines
 
 
@@ -240,7 +245,9 @@ def clocks(found: Iterable[Mapping[str, Any]], now: datetime) -> list[str]:
         instant = due.get("latest") if isinstance(due, Mapping) else due
         name = clock.get("id") or f"{clock.get('regime')} {clock.get('stage')}"
         when = f"due {_minute(instant)} ({remaining(instant, now)})" if instant else "as soon as possible"
-        if clock.get("state") == "waiting":
+        if clock.get("state") in SETTLED:
+            when = ""
+        elif clock.get("state") == "waiting":
             when = f"not started: starts with {str(clock.get('starts_with') or 'a fact').replace('_', ' ')}"
         lines += _wrap(f"{clean(name)}  {clean(clock.get('state') or '')}  {when}", "  ")
     return lines
@@ -268,6 +275,16 @@ def _preview(step: Mapping[str, Any]) -> list[str]:
         lines += _wrap(f"PROTECTED: {', '.join(map(clean, step['protected']))}", "    ")
     if step.get("excluded"):
         lines += _wrap(f"left out: {', '.join(map(clean, step['excluded']))}", "    ")
+    return lines
+
+
+def _form(form: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What each field of an answer means, and which may be left out."""
+    lines = []
+    for name, field in form.items():
+        optional = "" if field.get("required", True) else " (may be left out)"
+        about = f": {clean(field['description'])}" if field.get("description") else ""
+        lines += _wrap(f"• {clean(name)}{optional}{about}", "  ", "    ")
     return lines
 
 
