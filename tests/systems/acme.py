@@ -128,9 +128,8 @@ class Between:
 class Bench:
     """The real runner and store around an org: calls of actions as a workflow makes them."""
 
-    def __init__(self, acme: Acme, store: Store) -> None:
-        self.acme, self.store = acme, store
-        self.client = acme.client()
+    def __init__(self, client: Salesforce, store: Store) -> None:
+        self.client, self.store = client, store
         self.protected: tuple[str, ...] = ()
         self.beats: list[Any] = []
         self.env = ActivityEnvironment()

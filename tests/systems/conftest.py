@@ -40,5 +40,5 @@ def client(acme: Acme) -> Salesforce:
 def bench(acme: Acme, tmp_path: Path) -> Iterator[Bench]:
     """Calls of actions on the org."""
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
-    yield Bench(acme, store)
+    yield Bench(acme.client(), store)
     store.close()

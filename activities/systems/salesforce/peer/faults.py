@@ -44,8 +44,11 @@ class Rule:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"{self.kind!r} is none of {', '.join(KINDS)}")
-        re.compile(self.path)
-        re.compile(self.query)
+        for pattern in (self.path, self.query):
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
 
     def meant(self, method: str, path: str, query: str, actor: str) -> bool:
         """Whether a request is one of those meant."""
