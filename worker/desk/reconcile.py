@@ -17,16 +17,20 @@ from workflows.messages import AlertsAttached, FactChange
 log = logging.getLogger(__name__)
 
 TICK = 2.0
+SILENT = 8.0
+"""A run says something within five seconds of its start; after this long it may never have been started."""
 ALERTS_EVERY = 5.0
 
 
 class Reconciler:
     """Background work of the serving process."""
 
-    def __init__(self, store: Store, client: Client, starts: Starts) -> None:
-        self._store, self._client, self._starts = store, client, starts
+    def __init__(self, store: Store, client: Client, starts: Starts, *, patience: float = SILENT) -> None:
+        """``patience`` is how many seconds a saved run may be silent before it is started again."""
+        self._store, self._client, self._starts, self._patience = store, client, starts, patience
         self._joined: dict[str, float] = {}
         self._severity: dict[str, int] = {}
+        self._silent: dict[str, float] = {}
 
     def joined(self, incident: str, severity: int | None = None) -> None:
         """An alert joined an incident that is running; its workflow hears of it within five seconds.
@@ -49,6 +53,21 @@ class Reconciler:
                 continue
             confirmed += started.confirmed
         return confirmed
+
+    async def start_silent(self) -> int:
+        """Start runs that were saved and never heard of: the process that began them may have died; how many."""
+        now, started = time.monotonic(), 0
+        silent = await self._store.call(self._store.incidents.silent)
+        self._silent = {run: self._silent.get(run, now) for _, run in silent}
+        for incident, run in silent:
+            if now - self._silent[run] < self._patience:
+                continue
+            self._silent[run] = now
+            try:
+                started += (await self._starts.resume(incident, run)).confirmed
+            except DeskRefusal as refusal:
+                log.warning("%s cannot be started: %s", run, refusal.message)
+        return started
 
     async def tell_joined(self) -> None:
         """One signal for each incident that alerts joined, whose five seconds are over."""
@@ -77,9 +96,9 @@ class Reconciler:
         return AlertsAttached(count=count["count"], last=last, facts=(raised,) if severity is not None else ())
 
     async def keep_reconciling(self, *, every: float = TICK) -> None:
-        """Do both again and again, until cancelled."""
+        """Do all of it again and again, until cancelled."""
         while True:
-            for work in (self.start_pending, self.tell_joined):
+            for work in (self.start_pending, self.start_silent, self.tell_joined):
                 await self._guarded(work)
             await asyncio.sleep(every)
 

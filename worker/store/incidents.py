@@ -109,6 +109,13 @@ class Incidents:
         with self._database.reading() as connection:
             return [*connection.execute(wanted).scalars()]
 
+    def silent(self) -> Sequence[tuple[str, str]]:
+        """Incident and id of each saved run that has never said anything, oldest first."""
+        heard = select(snapshots.c.id)
+        wanted = select(runs.c.incident, runs.c.id).where(runs.c.id.not_in(heard)).order_by(runs.c.position)
+        with self._database.reading() as connection:
+            return [(row.incident, row.id) for row in connection.execute(wanted)]
+
     def save_snapshot(
         self, of: str, incident: str, status: Mapping[str, Json], state: Mapping[str, Json] | None, version: int
     ) -> None:
