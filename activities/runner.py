@@ -45,7 +45,7 @@ class Runner:
                 raised = error
             except Exception as error:
                 log_bug(spec, error)
-                raised = Broken(f"{spec.name} broke off ({type(error).__name__}). Nothing is known to be changed.")
+                raised = _broken(execution, spec, type(error).__name__)
         final = execution.is_last(raised)
         log.info("%s %s attempt %s: %s", call.action, call.step, attempt.number, raised.code)
         raise to_application_error(raised, final=final)

@@ -139,6 +139,21 @@ async def test_a_limit_met_half_way_parks_the_step_and_it_goes_on_later(acme, be
     assert (result.affected.count, result.verified, len(acme.effects())) == (4, True, 4)
 
 
+async def test_a_bug_after_the_intent_is_an_unknown_outcome_and_no_failure(acme, bench):
+    params = await prepared(acme, bench, FREEZE)
+
+    def break_off() -> None:
+        raise ZeroDivisionError("hunter2")
+
+    bench.before_change = break_off
+    broken = await bench.refused(bench.call(FREEZE, params))
+    assert (broken.type, broken.non_retryable) == ("Ambiguous", False)
+    assert "hunter2" not in str(broken)
+    bench.before_change = None
+    result = await bench.run(bench.call(FREEZE, params), attempt=2)
+    assert (result.affected.count, result.verified) == (4, True)
+
+
 async def test_sessions_that_a_lost_attempt_ended_with_their_children_are_counted_as_heads_only(acme, bench):
     (user,) = acme.users(1)
     parent = acme.session(user)
