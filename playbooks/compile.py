@@ -60,16 +60,22 @@ def validate(
     Returns:
         Problems by place, errors and warnings.
     """
+    if source.characters() > MAX_PLAN:
+        # Then reading all its expressions takes long, and is of no use.
+        return [_large(source)]
     found: list[Problem] = []
-    sizes: dict[str, int] = {}
-    _graph(source, library, actions, regimes, (), sizes, found)
+    _graph(source, library, actions, regimes, (), {}, found)
     if not has_errors(found):
         if _too_large(source, library, actions):
-            said = f"With the playbooks that it runs its plan is larger than {MAX_PLAN // 1024} KB."
-            found.append(source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks."))
+            found.append(_large(source))
         elif safety:
             found += Safety(source, library=library, actions=actions, policy=policy or Policy()).problems()[0]
     return in_order(found)
+
+
+def _large(source: Source) -> Problem:
+    said = f"With the playbooks that it runs its plan is larger than {MAX_PLAN // 1024} KB."
+    return source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks.")
 
 
 def _graph(
@@ -169,9 +175,7 @@ def compile_plan(
     used = {name: actions[name] for name in sorted(planner.used)}
     plan = RunPlan(context=context, frame=frame, values=values, actions=used, policy=policy)
     if len(jcs(plan)) > MAX_PLAN:
-        said = f"The plan is larger than {MAX_PLAN // 1024} KB."
-        found.append(source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks."))
-        return Compiled(None, "", tuple(found))
+        return Compiled(None, "", (*found, _large(source)))
     return Compiled(plan, plan_digest(plan), tuple(found))
 
 

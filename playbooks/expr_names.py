@@ -43,7 +43,7 @@ def reads(source: str) -> tuple[Read, ...]:
     Raises:
         ExprError: The expression leaves the grammar.
     """
-    return tuple(dict.fromkeys(_reads(parse(source), _NONE)))
+    return tuple(dict.fromkeys(_Reader().reads(parse(source), _NONE)))
 
 
 def names(source: str) -> list[Chain]:
@@ -62,7 +62,7 @@ def established(source: str, truth: bool = True) -> frozenset[Chain]:
     Raises:
         ExprError: The expression leaves the grammar.
     """
-    return _established(parse(source), truth)
+    return _Reader().established(parse(source), truth)
 
 
 @lru_cache(maxsize=2048)
@@ -135,49 +135,60 @@ def _indexes(node: nodes.Node) -> Iterator[nodes.Node]:
         node = node.node
 
 
-def _reads(node: nodes.Node, known: frozenset[Chain], guarded: bool = False) -> Iterator[Read]:
-    chain = _chain(node)
-    if chain is not None:
-        yield Read(chain, guarded or is_known(chain, known))
-        for index in _indexes(node):
-            yield from _reads(index, known)
-    elif isinstance(node, nodes.Filter) and node.name == "default" and node.node is not None:
-        yield from _reads(node.node, known, guarded=_chain(node.node) is not None)
-        for argument in node.args:
-            yield from _reads(argument, known)
-    elif isinstance(node, nodes.Test) and node.name == "defined":
-        yield from _reads(node.node, known, guarded=_chain(node.node) is not None)
-    elif isinstance(node, nodes.And | nodes.Or):
-        yield from _reads(node.left, known)
-        yield from _reads(node.right, known | _established(node.left, isinstance(node, nodes.And)))
-    elif isinstance(node, nodes.CondExpr):
-        yield from _reads(node.test, known)
-        yield from _reads(node.expr1, known | _established(node.test, True))
-        if node.expr2 is not None:
-            yield from _reads(node.expr2, known | _established(node.test, False))
-    elif isinstance(node, nodes.Call):
-        for argument in node.args:
-            yield from _reads(argument, known)
-    else:
-        for child in node.iter_child_nodes():
-            yield from _reads(child, known)
+class _Reader:
+    """One pass over one tree; what each node establishes is found once."""
 
+    def __init__(self) -> None:
+        self._found: dict[tuple[int, bool], frozenset[Chain]] = {}
 
-def _established(node: nodes.Node, truth: bool) -> frozenset[Chain]:
-    if isinstance(node, nodes.Not):
-        return _established(node.node, not truth)
-    if isinstance(node, nodes.And | nodes.Or):
-        left, right = _established(node.left, truth), _established(node.right, truth)
-        return left | right if isinstance(node, nodes.And) is truth else left & right
-    if isinstance(node, nodes.Test) and node.name == "defined":
-        chain = _whole(node.node)
-        return frozenset((chain,)) if truth and chain else _NONE
-    fallback = _fallback(node)
-    if fallback is not None and bool(fallback[1]) is not truth:
-        return frozenset((fallback[0],))
-    if isinstance(node, nodes.Compare) and len(node.ops) == 1:
-        return _compared(node, truth)
-    return _NONE
+    def reads(self, node: nodes.Node, known: frozenset[Chain], guarded: bool = False) -> Iterator[Read]:
+        chain = _chain(node)
+        if chain is not None:
+            yield Read(chain, guarded or is_known(chain, known))
+            for index in _indexes(node):
+                yield from self.reads(index, known)
+        elif isinstance(node, nodes.Filter) and node.name == "default" and node.node is not None:
+            yield from self.reads(node.node, known, guarded=_chain(node.node) is not None)
+            for argument in node.args:
+                yield from self.reads(argument, known)
+        elif isinstance(node, nodes.Test) and node.name == "defined":
+            yield from self.reads(node.node, known, guarded=_chain(node.node) is not None)
+        elif isinstance(node, nodes.And | nodes.Or):
+            yield from self.reads(node.left, known)
+            yield from self.reads(node.right, known | self.established(node.left, isinstance(node, nodes.And)))
+        elif isinstance(node, nodes.CondExpr):
+            yield from self.reads(node.test, known)
+            yield from self.reads(node.expr1, known | self.established(node.test, True))
+            if node.expr2 is not None:
+                yield from self.reads(node.expr2, known | self.established(node.test, False))
+        elif isinstance(node, nodes.Call):
+            for argument in node.args:
+                yield from self.reads(argument, known)
+        else:
+            for child in node.iter_child_nodes():
+                yield from self.reads(child, known)
+
+    def established(self, node: nodes.Node, truth: bool) -> frozenset[Chain]:
+        found = self._found.get((id(node), truth))
+        if found is None:
+            found = self._found[id(node), truth] = self._established(node, truth)
+        return found
+
+    def _established(self, node: nodes.Node, truth: bool) -> frozenset[Chain]:
+        if isinstance(node, nodes.Not):
+            return self.established(node.node, not truth)
+        if isinstance(node, nodes.And | nodes.Or):
+            left, right = self.established(node.left, truth), self.established(node.right, truth)
+            return left | right if isinstance(node, nodes.And) is truth else left & right
+        if isinstance(node, nodes.Test) and node.name == "defined":
+            chain = _whole(node.node)
+            return frozenset((chain,)) if truth and chain else _NONE
+        fallback = _fallback(node)
+        if fallback is not None and bool(fallback[1]) is not truth:
+            return frozenset((fallback[0],))
+        if isinstance(node, nodes.Compare) and len(node.ops) == 1:
+            return _compared(node, truth)
+        return _NONE
 
 
 def _demands(node: nodes.Node, truth: bool) -> frozenset[Chain]:

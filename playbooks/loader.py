@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from playbooks.contract import Json
 from playbooks.digest import sha256_hex
 from playbooks.loader_shape import translate
 from playbooks.loader_yaml import Document, Loc, Place, YamlDefect, read
@@ -46,6 +47,18 @@ class Source:
         line, column = self.where(loc, key=key)
         severity = "warning" if warning else "error"
         return Problem(self.name, line, column, code, severity, message, hint)  # type: ignore[arg-type]
+
+    def characters(self) -> int:
+        """Of all texts of its steps. Comments and keys do not count; a plan holds what does."""
+        return sum(map(_characters, (self._document.at(("steps",)), self._document.at(("always",)))))
+
+
+def _characters(value: Json) -> int:
+    if isinstance(value, dict):
+        return sum(map(_characters, value.values()))
+    if isinstance(value, list):
+        return sum(map(_characters, value))
+    return len(value) if isinstance(value, str) else 0
 
 
 def load(path: Path | str) -> tuple[Source | None, list[Problem]]:

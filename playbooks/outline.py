@@ -128,6 +128,7 @@ class Outline:
         self.steps: dict[Loc, BaseStep] = dict(source.playbook.walk())
         self.order: dict[Loc, int] = {loc: number for number, loc in enumerate(self.steps)}
         self.by_id: dict[str, Loc] = {step.id: loc for loc, step in self.steps.items() if step.id is not None}
+        self._leaves: dict[Loc, list[Loc]] = {}
         self.covered: dict[Loc, Loc] = {}
         """Place of an action or run step to that of the approve step that covers it, the first if several."""
         for loc, step in self.steps.items():
@@ -146,15 +147,17 @@ class Outline:
 
     def leaves(self, loc: Loc) -> list[Loc]:
         """The action and run steps at and under a place."""
+        if loc not in self._leaves:
+            self._leaves[loc] = list(self._find_leaves(loc))
+        return self._leaves[loc]
+
+    def _find_leaves(self, loc: Loc) -> Iterator[Loc]:
         step = self.steps[loc]
         if isinstance(step, ActionStep | RunStep):
-            return [loc]
-        return [
-            leaf
-            for inner, block in blocks(step)
-            for number in range(len(block))
-            for leaf in self.leaves((*loc, *inner, number))
-        ]
+            yield loc
+        for inner, block in blocks(step):
+            for number in range(len(block)):
+                yield from self.leaves((*loc, *inner, number))
 
     def between(self, approve: Loc, covered: Loc) -> list[Loc]:
         """The places of the blocks around a covered step that do not also enclose its approve step, outermost

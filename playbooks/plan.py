@@ -8,6 +8,7 @@ any other string with braces renders to text. ``expr`` fields (``when``, ``until
 expression without braces.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, Literal
 
@@ -17,6 +18,10 @@ from playbooks.contract import ActionFacts, Frozen, Json, RunContext
 from playbooks.policy import Policy
 
 PLAN_VERSION = 1
+MAX_NUMBER = 2**53 - 1
+"""Of a number that every reader of JSON reads alike."""
+
+_DURATION = re.compile(r"[0-9]{1,9}[smhd]")
 
 
 class PlaybookRef(Frozen):
@@ -34,15 +39,25 @@ def fits(kind: str, value: Json, options: tuple[str, ...] = ()) -> bool:
         return isinstance(value, list) and all(fits(kind[5:-1], item, options) for item in value)
     if kind == "boolean":
         return isinstance(value, bool)
-    if kind == "integer":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if kind == "number":
-        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind in ("integer", "number"):
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return (whole or (kind == "number" and isinstance(value, float))) and abs(value) <= MAX_NUMBER
+    if not isinstance(value, str) or not _is_text(value):
+        return False
     if kind == "choice":
         return value in options
     if kind == "datetime":
-        return isinstance(value, str) and _is_instant(value)
-    return isinstance(value, str)
+        return _is_instant(value)
+    return kind != "duration" or _DURATION.fullmatch(value) is not None
+
+
+def _is_text(value: str) -> bool:
+    """Whether a text can be written at all: half a character has no bytes."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_instant(value: str) -> bool:

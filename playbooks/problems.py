@@ -1,5 +1,6 @@
 """What is wrong with an author's file: where, with a stable code, in words, and how to mend it."""
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from difflib import get_close_matches
@@ -7,6 +8,7 @@ from typing import Literal
 
 from playbooks.contract import Json
 
+MANY = 60
 Severity = Literal["error", "warning"]
 
 
@@ -45,5 +47,10 @@ def has_errors(problems: Iterable[Problem]) -> bool:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A hint that names the nearest known word; empty if none is near."""
-    near = get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    words = sorted(known)
+    if len(words) > MANY:
+        # To compare with all of them takes too long; neighbours begin alike, as a word and its misspelling do.
+        place = bisect_left(words, word)
+        words = words[max(0, place - MANY // 2) : place + MANY // 2]
+    near = get_close_matches(word[:64], words, n=1, cutoff=0.6)
     return f"Did you mean {near[0]}?" if near else ""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from playbooks.contract import ActionFacts
-from playbooks.expr_names import Chain, is_known
+from playbooks.expr_names import Chain
 from playbooks.facts import kind_of
 from playbooks.model import Playbook
 from playbooks.model_steps import ActionStep, ApproveStep, AskStep, BaseStep, DraftStep, HumanStep, SetStep
@@ -50,8 +50,9 @@ class Env:
     """Ids inside a loop that is over, to the id of that loop."""
 
     def knowing(self, chains: Iterable[Chain]) -> "Env":
-        """With further chains that are surely set."""
-        return replace(self, known=self.known | frozenset(chains))
+        """With further chains that are surely set, and so all that they lie in."""
+        whole = {chain[:length] for chain in chains for length in range(2, len(chain) + 1)}
+        return replace(self, known=self.known | whole)
 
     def naming(self, name: str, kind: str) -> "Env":
         """Inside a loop."""
@@ -59,9 +60,7 @@ class Env:
 
     def holds(self, chain: Chain) -> bool:
         """Whether a field is surely set; what lies inside a field is not followed."""
-        return is_known(chain, self.known) or (
-            len(chain) > 3 and chain[0] == "steps" and is_known(chain[:3], self.known)
-        )
+        return chain in self.known or (len(chain) > 3 and chain[0] == "steps" and chain[:3] in self.known)
 
 
 def outputs(step: BaseStep, actions: Mapping[str, ActionFacts]) -> dict[str, Output] | None:

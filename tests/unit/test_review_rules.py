@@ -278,3 +278,22 @@ def test_a_block_nested_as_deeply_as_yaml_allows() -> None:
 
 def test_go_is_fine() -> None:
     fine(whole(GO))
+
+
+@pytest.mark.parametrize(
+    ("steps", "code"),
+    [
+        ("".join("- {id: s%d, note: '{{ steps.sx%d.y }}'}\n" % (n, n) for n in range(2500)), "unknown_step"),
+        ("".join("- {id: s%d, action: lab.loook}\n" % n for n in range(2500)), "unknown_action"),
+        ("".join("- {id: g%d, approve: [b], %s}\n" % (n, WHO) for n in range(800))
+         + "- {id: b, do: [%s]}" % ", ".join(["{action: lab.cut}"] * 1500), "bad_value"),
+        ("- {id: s0, action: lab.look}\n" + "".join("- {id: s%d, action: lab.look, with: {targets: '{{ steps.s0.targets }}'}}\n"
+                                                     % n for n in range(1, 2200)), "plan_too_large"),
+        ("".join("- {note: x, when: '%s'}\n" % " or ".join(["run.id is defined"] * 45) for n in range(500)), "plan_too_large"),
+    ],
+    ids=["unknown steps", "unknown actions", "approvals", "reads", "conditions"],
+)  # fmt: skip
+def test_nothing_grows_with_the_square_of_the_file(steps: str, code: str) -> None:
+    began = time.thread_time()
+    assert {found for found, _ in refusals(whole(steps))} == {code}
+    assert time.thread_time() - began < 10
