@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, bindparam, func, insert, select
 
 from playbooks.contract import Json, NewEntry
 from playbooks.digest import digest_of, entry_hash, genesis, jcs, normalised
@@ -21,6 +21,12 @@ FIELDS = ("seq", "incident", "at", "kind", "actor", "door", "body", "prev", "has
 HEADS_GENESIS = digest_of("stanch/heads/1")
 LARGEST = 2**53 - 1
 _HALF = re.compile("[\ud800-\udfff]")
+
+# Of every action's way: made once, because making one costs as much as running it.
+_OF_INCIDENT = journal.c.incident == bindparam("incident")
+_KNOWN = select(journal.c.seq).where(_OF_INCIDENT, journal.c.key == bindparam("key"))
+_NEWEST = select(journal.c.seq, journal.c.hash).where(_OF_INCIDENT).order_by(journal.c.seq.desc()).limit(1)
+_NEW = insert(journal)
 
 KeepText = Callable[[str, str], str]
 """Keeps the text of an entry of an incident as evidence and returns its reference."""
@@ -38,8 +44,7 @@ class Journal:
         written: list[int] = []
         with self._database.transaction() as connection:
             for entry in entries:
-                known = select(journal.c.seq).where(journal.c.incident == incident, journal.c.key == entry.key)
-                if connection.execute(known).first() is not None:
+                if connection.execute(_KNOWN, {"incident": incident, "key": entry.key}).first() is not None:
                     continue
                 body = _exact(entry.body)
                 if entry.text:
@@ -63,13 +68,12 @@ class Journal:
         }
         whole = normalised(whole)
         row = {**whole, "hash": entry_hash(whole), "body": dumps(whole["body"]), "key": entry.key}
-        connection.execute(insert(journal), row)
+        connection.execute(_NEW, row)
         return last[0] + 1
 
     @staticmethod
     def _last(connection: Connection, incident: str) -> tuple[int, str]:
-        newest = select(journal.c.seq, journal.c.hash).where(journal.c.incident == incident)
-        row = connection.execute(newest.order_by(journal.c.seq.desc()).limit(1)).first()
+        row = connection.execute(_NEWEST, {"incident": incident}).first()
         return (row.seq, row.hash) if row else (0, genesis(incident))
 
     def entries(self, incident: str, after: int = 0) -> list[dict[str, Any]]:
