@@ -20,7 +20,7 @@ from worker.demo_prompt import Prompted
 from worker.demo_stage import SOURCE, DemoFailed, Stage, stage
 from worker.demo_story import World, checks, document, seconds, steps_with_effect, story
 from worker.settings import Settings
-from worker.start_http import until_stopped
+from worker.start_base import until_stopped
 
 LOOK = 0.25
 PATIENCE = 240.0

@@ -25,7 +25,7 @@ from worker.embedded import EmbeddedServer
 from worker.obtain import Obtain
 from worker.range import Range
 from worker.settings import Settings
-from worker.start_parts import open_store
+from worker.start_base import open_store
 
 READY = 60.0
 KEPT = ("keys", "exports", "demo.lock")

@@ -1,8 +1,8 @@
-"""The processes that stay: ``stanch worker``, ``stanch serve``, ``stanch up``."""
+"""The processes that answer: ``stanch serve``, and ``stanch up``, which does all."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 from temporalio.client import Client
 
@@ -12,12 +12,12 @@ from worker.embedded import EmbeddedServer
 from worker.obtain import Obtain
 from worker.run import Workers
 from worker.settings import Settings
-from worker.start_http import announced, listening, stoppable
-from worker.start_parts import alerts_door, make_desk, prepared
+from worker.start_base import prepared, stoppable
+from worker.start_http import announced, listening
+from worker.start_parts import alerts_door, make_desk
+from worker.start_work import Say, working
 from worker.store import Store
 from worker.telemetry import start_logging
-
-Say = Callable[[str], None]
 
 
 @contextlib.asynccontextmanager
@@ -46,14 +46,6 @@ async def serving(
             await asyncio.gather(*loops, return_exceptions=True)
 
 
-async def work(settings: Settings, say: Say) -> int:
-    """``stanch worker``: until SIGINT or SIGTERM."""
-    start_logging(settings.file.log_level)
-    async with stoppable(), prepared(settings) as (client, store):
-        await _working(Workers(client, settings, store), say)
-    return 0
-
-
 async def serve(settings: Settings, bring: Bring, say: Say) -> int:
     """``stanch serve``: until SIGINT or SIGTERM."""
     start_logging(settings.file.log_level)
@@ -77,14 +69,8 @@ async def up(settings: Settings, bring: Bring, say: Say) -> int:
         serving(settings, client, store, bring, engine=server.address) as url,
     ):
         say(f"Serving /v1 at {url}.")
-        await _working(Workers(client, settings, store), say)
+        await working(Workers(client, settings, store), say)
     return 0
-
-
-async def _working(workers: Workers, say: Say) -> None:
-    """Work until cancelled; a worker that ends by itself ends the process, with its failure."""
-    say(f"Working on {', '.join(workers.queues)}. Ctrl-C ends it.")
-    await workers.until(asyncio.Event())
 
 
 @contextlib.asynccontextmanager

@@ -18,9 +18,10 @@ from worker.desk.playbooks import listing, sources
 from worker.edge import key_ring, secrets_of
 from worker.secrets import SecretError
 from worker.settings import Settings
+from worker.start_base import open_store
 from worker.start_checks_engine import engine
 from worker.start_findings import PATIENCE, Finding, guarded, has_keys
-from worker.start_parts import library, open_store
+from worker.start_parts import library
 from worker.systems import ConnectedSystems
 
 SKEW = 5.0

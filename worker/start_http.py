@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +14,6 @@ from starlette.types import ASGIApp
 from worker.cli.client import SERVER_FILE
 
 STARTING = 20.0
-STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class _Server(uvicorn.Server):
@@ -87,41 +85,3 @@ def announced(home: Path, url: str, engine: str | None = None) -> Iterator[None]
         yield
     finally:
         path.unlink(missing_ok=True)
-
-
-@contextlib.asynccontextmanager
-async def stoppable() -> AsyncIterator[None]:
-    """Run the block until its end, or until SIGINT or SIGTERM, which ends it as a cancel does, once.
-
-    Whatever the block is doing then, building a server too, is cancelled and cleans up after itself.
-    """
-    task, loop, stopped = asyncio.current_task(), asyncio.get_running_loop(), False
-    assert task is not None
-
-    def stop() -> None:
-        nonlocal stopped
-        if not stopped:
-            stopped = True
-            task.cancel()
-
-    for number in STOPS:
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not stopped:
-            raise
-        task.uncancel()
-    finally:
-        # Impatience must not tear apart what is being put in order; so these stay caught.
-        for number in STOPS:
-            loop.add_signal_handler(number, lambda: None)
-
-
-def until_stopped() -> asyncio.Event:
-    """An event that SIGINT and SIGTERM set, for the running loop."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in STOPS:
-        loop.add_signal_handler(number, stopped.set)
-    return stopped

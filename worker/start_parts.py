@@ -1,8 +1,5 @@
 """The parts of a process: the store with its signer, the playbooks, the desk, further doors."""
 
-import contextlib
-from collections.abc import AsyncIterator
-
 from fastapi import APIRouter
 from temporalio.client import Client
 
@@ -15,19 +12,11 @@ from worker.alerts.intake import Intake
 from worker.cli.client import SERVER_FILE, written
 from worker.desk.desk import Desk
 from worker.desk.starts import Installation
-from worker.edge import key_ring, secrets_of
+from worker.edge import secrets_of
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.keys import SigningKey
-from worker.telemetry import runtime
-from worker.temporal import connect
 from workflows.messages import Thresholds
-
-
-def open_store(settings: Settings) -> Store:
-    """The store of a home, with the installation's signing key; both are made at first use."""
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return Store(settings.store_url, settings.home, signer=SigningKey.load(settings.home), mode=settings.mode.value)
 
 
 def library(settings: Settings) -> Library:
@@ -63,14 +52,6 @@ def alerts_door(settings: Settings) -> APIRouter:
     """The door of alerts, over the sources and routes of the settings."""
     file = settings.file
     return alerts_router(Intake.of(file.alerts, file.routes, secrets_of(settings).get, file.organisation))
-
-
-@contextlib.asynccontextmanager
-async def prepared(settings: Settings, *, address: str | None = None) -> AsyncIterator[tuple[Client, Store]]:
-    """A connected client and an open store, while the block runs."""
-    metered = runtime(settings.file.metrics)
-    with contextlib.closing(open_store(settings)) as store:
-        yield await connect(settings, key_ring(settings), address=address, runtime=metered), store
 
 
 def engine_of(settings: Settings) -> str | None:

@@ -20,7 +20,7 @@ from worker.cli.client import SERVER_FILE, ApiClient, ApiError, written
 from worker.demo_people import CAST, Script
 from worker.demo_stage import SOURCE, Stage, stage
 from worker.settings import Settings
-from worker.start_parts import open_store
+from worker.start_base import open_store
 
 SEED = 7
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})

@@ -57,7 +57,7 @@ def _register(as_person: str | None) -> Iterator[_Register]:
         return
     from worker.desk.people import People
     from worker.settings import Settings
-    from worker.start_parts import open_store
+    from worker.start_base import open_store
 
     settings = Settings.load(os.environ)
     say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")

@@ -41,9 +41,9 @@ def up(host: str | None, port: int | None) -> None:
 @click.command()
 def worker() -> None:
     """Run the process that works: workflows and actions."""
-    from worker import start
+    from worker import start_work
 
-    raise click.exceptions.Exit(asyncio.run(start.work(_settings(None, None), say)))
+    raise click.exceptions.Exit(asyncio.run(start_work.work(_settings(None, None), say)))
 
 
 @click.command()
