@@ -139,9 +139,9 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
 @playbook.command()
 def schema() -> None:
     """JSON Schema of the language, for editors."""
-    from playbooks.schema import schema as make
+    from playbooks.schema import json_schema
 
-    show(json.dumps(make(), ensure_ascii=False, indent=2))
+    show(json.dumps(json_schema(), ensure_ascii=False, indent=2))
 
 
 @playbook.command()
