@@ -133,7 +133,7 @@ async def test_without_the_permission_nothing_is_aborted(acme, bench):
     call = bench.call(ABORT, {"targets": [each.id for each in jobs]})
 
     def lose_the_right() -> None:
-        acme.me.permissions -= {"DataManagement"}
+        acme.me.permissions -= {"ManageDataIntegrations"}
 
     bench.before_change = lose_the_right
     refused = await bench.refused(call)

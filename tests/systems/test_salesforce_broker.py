@@ -8,7 +8,7 @@ import time
 import jwt
 import pytest
 
-from activities.errors import AuthFailed, RateLimited, Unavailable
+from activities.errors import AuthFailed, Forbidden, RateLimited, Unavailable
 from activities.systems.salesforce.broker import JWT_SECONDS, TokenBroker
 from activities.systems.salesforce.client import connect
 from activities.systems.salesforce.config import SalesforceConfig
@@ -250,6 +250,22 @@ def test_the_token_shows_nowhere(acme, client, caplog):
     for thing in (client, client._broker, token, found[0]):
         with pytest.raises(TypeError):
             pickle.dumps(thing)
+
+
+def test_the_doctor_is_told_which_permissions_are_missing(acme, client):
+    assert "every permission" in client.ping()
+    acme.me.permissions -= {"CustomizeApplication", "ManageDataIntegrations"}
+    with pytest.raises(Forbidden) as caught:
+        client.ping()
+    assert "missing: CustomizeApplication, ManageDataIntegrations." in str(caught.value)
+
+
+def test_an_org_that_does_not_know_a_permission_is_asked_for_the_others(acme, client):
+    acme.fault("status", query="FreezeUsers", times=0, status=400, code="INVALID_FIELD")
+    assert client.ping().endswith("does not say whether it has FreezeUsers.")
+    acme.me.permissions -= {"ViewSetup"}
+    with pytest.raises(Forbidden):
+        client.ping()
 
 
 def test_the_fingerprint_of_a_grant_is_keyed_and_lasting(acme, key_pair):

@@ -35,7 +35,7 @@ class AbortBulkJobsParams(TheseTargets):
     idempotency=Idempotency.NATURAL,
     irreversible="an aborted job cannot be resumed; whoever owns it starts a new one",
     preauthorised="jobs_read_from_org",
-    scopes=("DataManagement",),
+    scopes=("ManageDataIntegrations",),
     timeout=timedelta(minutes=15),
 )
 class AbortBulkJobs(TargetAction[AbortBulkJobsParams, Counted]):

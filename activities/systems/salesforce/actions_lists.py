@@ -131,7 +131,7 @@ class WhichJobs(Params):
     "salesforce.list_bulk_jobs",
     risk=Risk.READ,
     owner=OWNER,
-    scopes=("DataManagement",),
+    scopes=("ManageDataIntegrations",),
     timeout=timedelta(minutes=5),
 )
 class ListBulkJobs(Action[WhichJobs, Listed]):

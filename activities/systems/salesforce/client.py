@@ -4,6 +4,7 @@ Synchronous and thread-safe: each thread has its own HTTP session, all share one
 nothing of Temporal.
 """
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,7 +19,7 @@ from activities.errors import AuthFailed, Forbidden, NotFound, Rejected
 from activities.ports import Vault
 from activities.systems.salesforce.adapter import Expired, PinnedSession, error_code, mapped, of_answer, unauthorised
 from activities.systems.salesforce.broker import AccessToken, TokenBroker
-from activities.systems.salesforce.config import SalesforceConfig
+from activities.systems.salesforce.config import PERMISSIONS, SalesforceConfig
 from activities.systems.salesforce.grants import GrantReader
 from activities.systems.salesforce.models import Grant, Job, LogFile, Login, RowAnswer, Session, record_id
 
@@ -27,15 +28,6 @@ COLLECTION = 200
 """Records per collections request, and at most as many values per ``IN`` list."""
 LONGEST_LIST = 4_200
 """Characters of an ``IN`` list, which keeps the URL under 16 KB even where each has to be encoded."""
-PROBES = {
-    "User": "ApiEnabled",
-    "OauthToken": "CustomizeApplication",
-    "AuthSession": "ManageUsers",
-    "UserLogin": "ManageUsers",
-    "LoginHistory": "ManageUsers",
-    "SetupAuditTrail": "ViewSetup",
-    "EventLogFile": "ViewEventLogFiles",
-}
 SESSION_FIELDS = (
     "Id, UsersId, SessionType, LoginType, SourceIp, ParentId, IsCurrent, CreatedDate, LastModifiedDate, NumSecondsValid"
 )
@@ -81,21 +73,37 @@ class Salesforce:
             session.close()
 
     def ping(self) -> str:
-        """Sign in and try each object that the actions read; a sentence for ``stanch doctor``.
+        """Sign in and look what the integration's user may do; a sentence for ``stanch doctor``.
 
         Raises:
             Forbidden: A permission is missing; the message says which.
         """
         user = self.own_user()
-        missing = []
-        for table, permission in PROBES.items():
-            try:
-                self.count(f"SELECT COUNT() FROM {table}", doing=f"trying {table}")
-            except (Forbidden, Rejected):
-                missing.append(f"{permission} (for {table})")
+        known = self.permissions()
+        missing = [name for name, granted in known.items() if not granted]
         if missing:
             raise Forbidden(f"Signed in as {user}, but these permissions are missing: {', '.join(missing)}.")
-        return f"Signed in as {user}; every object that the actions read can be read."
+        untold = [name for name in PERMISSIONS if name not in known]
+        if untold:
+            return f"Signed in as {user}; this org does not say whether it has {', '.join(untold)}."
+        return f"Signed in as {user}, with every permission that the actions need."
+
+    def permissions(self) -> dict[str, bool]:
+        """Whether the integration's user has each permission; one that this org does not know is left out."""
+
+        def ask(names: Sequence[str]) -> dict[str, bool]:
+            fields = ", ".join(f"Permissions{name}" for name in names)
+            rows = self.query(f"SELECT {fields} FROM UserPermissionAccess", doing="looking at permissions")
+            return {name: bool(row[f"Permissions{name}"]) for row in rows for name in names}
+
+        try:
+            return ask(PERMISSIONS)
+        except Rejected:
+            found: dict[str, bool] = {}
+            for name in PERMISSIONS:
+                with contextlib.suppress(Rejected):
+                    found |= ask([name])
+            return found
 
     @property
     def own(self) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ PERMISSIONS = (
     "CustomizeApplication",
     "ViewSetup",
     "ViewEventLogFiles",
-    "DataManagement",
+    "ManageDataIntegrations",
     "FreezeUsers",
 )
 """What the integration user needs; ``stanch doctor`` tells which are missing."""

@@ -36,7 +36,7 @@ class Jobs:
         """Jobs that were not deleted, a page at a time."""
         who, kind = call.principal(), call.part("kind")
         call.read.append("BulkJob")
-        mine = "DataManagement" not in who.user.permissions
+        mine = "ManageDataIntegrations" not in who.user.permissions
         jobs = [job for job in self._org.jobs.values() if job.kind == kind and not (mine and job.user != who.user.id)]
         start = int(call.query.get("queryLocator", "0") or 0)
         done = start + PAGE >= len(jobs)
@@ -105,7 +105,7 @@ class Jobs:
         if job is None or job.kind != call.match.groupdict().get("kind", "query"):  # type: ignore[union-attr]
             raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
         if job.user != who.user.id:
-            call.need("DataManagement")
+            call.need("ManageDataIntegrations")
         return job
 
     def _org_job(self, call: Call, kind: str, operation: str, name: str, soql: str) -> Job:

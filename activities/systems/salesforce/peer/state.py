@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 ALL_PERMISSIONS = frozenset(
-    {"ApiEnabled", "ManageUsers", "CustomizeApplication", "ViewSetup", "ViewEventLogFiles", "DataManagement"}
+    {
+        "ApiEnabled",
+        "CustomizeApplication",
+        "FreezeUsers",
+        "ManageDataIntegrations",
+        "ManageUsers",
+        "ViewEventLogFiles",
+        "ViewSetup",
+    }
 )
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _CHECK = string.ascii_uppercase + "012345"

@@ -7,7 +7,7 @@ from typing import Any
 from activities.systems.salesforce.peer.logs import FIELDS as FILE_FIELDS
 from activities.systems.salesforce.peer.logs import log_files
 from activities.systems.salesforce.peer.soql import Instant, Query, QueryError, value_of
-from activities.systems.salesforce.peer.state import Org, Principal
+from activities.systems.salesforce.peer.state import ALL_PERMISSIONS, Org, Principal
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "User": ("Id", "Username", "Name", "IsActive", "UserType", "CreatedDate", "LastLoginDate"),
@@ -60,6 +60,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
         "CreatedDate",
         "LastModifiedDate",
     ),
+    "UserPermissionAccess": tuple(f"Permissions{name}" for name in sorted(ALL_PERMISSIONS)),
     "Organization": ("Id", "Name", "OrganizationType", "InstanceName", "IsSandbox"),
     "BulkApi2EventLog": ("EventDate", "UserId", "JobIdentifier", "JobStatus", "ObjectType", "OperationType"),
     "Account": ("Id", "Name"),
@@ -209,6 +210,9 @@ _SOURCES: dict[str, Callable[[Org, Principal], Iterable[dict[str, Any]]]] = {
     "ConnectedApplication": _apps,
     "BulkApi2EventLog": _bulk_events,
     "Organization": _organization,
+    "UserPermissionAccess": lambda org, who: [
+        {f"Permissions{name}": name in who.user.permissions for name in ALL_PERMISSIONS}
+    ],
     "LoginHistory": lambda org, who: org.logins,
     "SetupAuditTrail": lambda org, who: org.audit,
     "EventLogFile": lambda org, who: [file.row for file in log_files(org)],
