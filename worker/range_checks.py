@@ -45,9 +45,7 @@ def check(world: World, record: Record, actors: Actors) -> list[Assertion]:
     jobs = [job.id for job in world.running_jobs if job.state != "Aborted"]
     sessions = [session.id for session in org.sessions.values() if session.user in victims]
     thawed = [user.id for user in world.victims if not user.frozen]
-    strangers = [
-        effect["target"] for effect in effects if effect["kind"].startswith("user.") and effect["target"] not in victims
-    ]
+    strangers = [effect["kind"] for effect in effects if world.others & {effect["target"], *effect["caused"]}]
     served, alive = actors.work_once(), actors.attack_once()
     touched = _innocent_touched(world, effects)
     return [
@@ -63,7 +61,7 @@ def check(world: World, record: Record, actors: Actors) -> list[Assertion]:
         Assertion("its jobs are aborted", not jobs, f"{len(jobs)} not aborted", True),
         Assertion("its users' sessions are ended", not sessions, f"{len(sessions)} left", True),
         Assertion("its users are frozen", not thawed, f"{len(thawed)} not frozen", True),
-        Assertion("nobody else is frozen", not strangers, f"{len(strangers)} others"),
+        Assertion("nobody else is touched", not strangers, ", ".join(strangers) or "nobody"),
         Assertion("the attacker is locked out", not alive, "nothing works" if not alive else "something works", True),
         Assertion("the innocent integration is untouched", not touched, ", ".join(touched) or "untouched"),
         Assertion(

@@ -40,6 +40,8 @@ class World:
     innocent_user: User
     innocent_grant: Grant
     bystanders: list[User]
+    others: frozenset[str]
+    """Ids of everybody else's users, tokens, sessions and jobs, which no step has a reason to touch."""
     attacker_ip: str
 
     @property
@@ -107,8 +109,15 @@ def make_world(seed: int, record: Record) -> World:
         innocent_user=innocent_user,
         innocent_grant=innocent_grant,
         bystanders=bystanders,
+        others=_others(org, {user.id for user in victims}),
         attacker_ip=attacker_ip,
     )
+
+
+def _others(org: Org, victims: set[str]) -> frozenset[str]:
+    owned = (thing for table in (org.grants, org.sessions, org.jobs) for thing in table.values())
+    users = (id_ for id_ in org.users if id_ not in victims)
+    return frozenset([*users, *(thing.id for thing in owned if thing.user not in victims)])
 
 
 def come_back(world: World) -> None:

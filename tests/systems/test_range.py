@@ -143,7 +143,15 @@ async def test_an_innocent_user_who_is_frozen_is_found(tmp_path):
         await contain(bench, world.world.stolen.name)
         stranger = world.world.bystanders[0]
         await bench.run(bench.call("salesforce.freeze_users", {"targets": [stranger.id]}, step="again"))
-        assert wrong(world) == {"nobody else is frozen"}
+        assert wrong(world) == {"nobody else is touched"}
+
+
+async def test_a_bystander_who_is_signed_out_is_found(tmp_path):
+    async with running(4, tmp_path) as (world, bench):
+        await contain(bench, world.world.stolen.name)
+        session = next(each for each in world.world.org.sessions.values() if each.user == world.world.bystanders[0].id)
+        await bench.run(bench.call("salesforce.end_sessions", {"targets": [session.id]}, step="again"))
+        assert wrong(world) == {"nobody else is touched"}
 
 
 async def test_an_innocent_integration_that_is_touched_is_found(tmp_path):
