@@ -22,7 +22,7 @@ POINTS = ("before_start", "before_intent", "after_intent", "after_send", "before
 
 @dataclass(frozen=True)
 class StopPoints:
-    """Where to stop: pairs of point and substring of ``RUN STEP ITEM ACTION VERB KEY``."""
+    """Where to stop: pairs of point and substring of ``RUN STEP ITEM VERB ACTION KEY``."""
 
     wanted: Sequence[tuple[str, str]]
     folder: Path
@@ -44,7 +44,7 @@ class StopPoints:
 
     def marker(self, point: str, call: ActionCall, key: str) -> Path | None:
         """Create the marker of this place and return it; ``None`` if nothing stops here (any more)."""
-        place = f"{call.run} {call.step} {call.item or ''} {call.action} {call.verb} {key}"
+        place = f"{call.run} {call.step} {call.item or ''} {call.verb} {call.action} {key}"
         if not any(point == name and substring in place for name, substring in self.wanted):
             return None
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -1,41 +1,34 @@
-"""The runs that are killed: begun together, a few at a time, for they wait most of the time."""
+"""The runs in which somebody dies: begun together, a few at a time, for they wait most of the time."""
 
 import asyncio
+import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.faults.deaths import DEATHS
 from tests.faults.driver import COMMITTED, AtCommit, AtPoint
 from tests.faults.scene import Ending, play, scene
-from tests.faults.story import POINTS
+from tests.faults.story import POINTS, UNDISTURBED
 
 AT_ONCE = 4
-UNDISTURBED = "undisturbed"
 TABLE = pytest.StashKey[list[str]]()
 
 
 class Runs:
-    """One run for each point, and one that nobody disturbs.
+    """One run that nobody disturbs, and one for each story that is tested."""
 
-    Attributes:
-        missed: Points that the driver waited for in vain, by point.
-    """
-
-    def __init__(self, folder: Path, wanted: list[str]) -> None:
-        """``wanted`` are begun at the first call, in that order."""
-        self._folder, self._wanted = folder, wanted
+    def __init__(self, folder: Path, stories: list[str]) -> None:
+        """``stories`` are begun in this order."""
+        self._folder = folder
         self._turns = asyncio.Semaphore(AT_ONCE)
-        self._tasks: dict[str, asyncio.Task[Ending]] = {}
-        self.missed: dict[str, list[str]] = {}
+        self._tasks = {story: asyncio.create_task(self._run(story)) for story in stories}
 
-    async def ending(self, name: str) -> Ending:
+    async def ending(self, story: str) -> Ending:
         """How a run ended; waits for it."""
-        for each in self._wanted:
-            if each not in self._tasks:
-                self._tasks[each] = asyncio.create_task(self._run(each))
-        return await self._tasks[name]
+        return await self._tasks[story]
 
     async def end(self) -> None:
         """Give up what still runs."""
@@ -43,31 +36,38 @@ class Runs:
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
-    async def _run(self, name: str) -> Ending:
-        hold = {UNDISTURBED: "", COMMITTED: AtCommit.hold()}.get(name, AtPoint.hold(name))
-        async with self._turns, scene(self._folder / name, hold) as staged:
-            if name == UNDISTURBED:
-                return await asyncio.to_thread(play, staged)
-            killer = AtCommit(staged) if name == COMMITTED else AtPoint(staged, name)
-            ending = await asyncio.to_thread(play, staged, killer.turn)
-            self.missed[name] = killer.missed
-            return ending
+    async def _run(self, story: str) -> Ending:
+        async with self._turns:
+            return await _begin(story, self._folder / story)
+
+
+async def _begin(story: str, folder: Path) -> Ending:
+    if story in DEATHS:
+        return await DEATHS[story](folder)
+    if story == UNDISTURBED:
+        async with scene(folder) as staged:
+            return await asyncio.to_thread(play, staged)
+    hold = AtCommit.hold() if story == COMMITTED else AtPoint.hold(story)
+    async with scene(folder, hold) as staged:
+        killer = AtCommit(staged) if story == COMMITTED else AtPoint(staged, story)
+        ending = await asyncio.to_thread(play, staged, killer.turn)
+        return dataclasses.replace(ending, missed=tuple(killer.missed))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Runs]:
-    """The runs of all points that this session tests."""
-    tested = {item.callspec.params["point"] for item in request.session.items if "point" in _params(item)}
+    """The runs of all stories that this session tests."""
+    tested = {_story(item) for item in request.session.items}
     # The longest first: those in which reads die, too.
-    wanted = [UNDISTURBED, *(point for point in reversed(POINTS) if point in tested)]
-    made = Runs(tmp_path_factory.mktemp("killed"), wanted)
+    order = [UNDISTURBED, *reversed(POINTS), *DEATHS]
+    made = Runs(tmp_path_factory.mktemp("deaths"), [each for each in order if each in tested | {UNDISTURBED}])
     yield made
     await made.end()
 
 
-def _params(item: pytest.Item) -> dict[str, object]:
-    callspec = getattr(item, "callspec", None)
-    return callspec.params if callspec is not None and item.path.parent == Path(__file__).parent else {}
+def _story(item: pytest.Item) -> object:
+    called = getattr(item, "callspec", None)
+    return called.params.get("story") if called is not None else None
 
 
 @pytest.fixture

@@ -29,7 +29,8 @@ AWAY = frozenset({"no_worker", "engine_unreachable", "timeout", "unreachable"})
 """Refusals that only say that a process is down just now; people look again."""
 PATIENCE = 75.0
 """Seconds in which something must move."""
-LOOK = 0.5
+LOOK = 1.0
+PEOPLE_LOOK = 0.6
 SWEEP = ("tokens_left", "sessions_left", "jobs_left")
 """Steps that look for what came back. The attacker returns just before them, so that every step runs."""
 
@@ -190,7 +191,7 @@ class People:
             raise self._failure
 
     def _look(self) -> None:
-        while not self._stopped.wait(0.3):
+        while not self._stopped.wait(PEOPLE_LOOK):
             try:
                 self._script.round(self._scene.incident)
             except ApiError as refusal:
@@ -214,13 +215,21 @@ class Ending:
     plan: RunPlan
     kills: list[Kill]
     seconds: float
+    worker_log: str
+    missed: tuple[str, ...] = ()
+    """Steps that went past the point at which they were to die."""
+
+
+def at(point: str, *steps: str) -> str:
+    """Value of the stop variable for the applies of some steps."""
+    return ",".join(f"{point}@ {step}  apply" for step in steps)
 
 
 @contextlib.asynccontextmanager
 async def scene(folder: Path, hold: str = "") -> AsyncIterator[Scene]:
     """Stage the demo's world in a home of its own; ``hold`` is added to what every run stops at."""
     marks = folder / "marks"
-    stops = [*(f"before_start@ {step} " for step in SWEEP), *filter(None, [hold])]
+    stops = filter(None, [at("before_start", *SWEEP), hold])
     env = {
         **os.environ,
         "STANCH_HOME": str(folder),
@@ -302,4 +311,5 @@ def _ending(scene: Scene, looker: ApiClient, shown: Mapping[str, Any], seconds: 
         plan=RunPlan.model_validate(saved["plan"]),
         kills=scene.kills,
         seconds=seconds,
+        worker_log=(scene.stage.home / "worker.log").read_text(errors="replace"),
     )

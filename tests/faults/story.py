@@ -2,19 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from activities.catalog import CATALOG
 from playbooks.digest import entry_hash, genesis
 from playbooks.plan import ActionStep, DoStep, Frame, HumanStep, IfStep, ParallelStep, PlannedStep, RunPlan, RunStep
 from tests.faults.driver import COMMITTED
-from tests.faults.scene import Ending
+from tests.faults.scene import Ending, Kill
 from worker.demo_story import World, checks
 
 OF_EFFECTS = ("before_intent", "after_intent")
 """Points that a read does not have: it writes no intent, so there is nothing before and after it."""
 OF_ALL = ("after_send", COMMITTED, "before_outcome", "before_completion")
 POINTS = (*OF_EFFECTS, *OF_ALL)
+UNDISTURBED = "undisturbed"
 EFFECTS = frozenset(name for name, spec in CATALOG.specs.items() if spec.facts.risk.is_effect)
 
 
@@ -117,3 +119,22 @@ def check_chain(entries: list[Mapping[str, Any]]) -> None:
         assert (entry["seq"], entry["prev"]) == (seq, before)
         before = entry_hash({name: value for name, value in entry.items() if name != "hash"})
         assert entry["hash"] == before
+
+
+def report(story: str, ending: Ending) -> list[str]:
+    """A line for the run, and one for each death."""
+    steps = sum(len(kill.places) for kill in ending.kills)
+    none = "; a read has no intent, so it does not have this point" if story in OF_EFFECTS else ""
+    lines = [f"{story}: {steps} steps, {len(ending.kills)} kills, {ending.seconds:.0f} s{none}"]
+    return lines + [f"  {', '.join(kill.places):<40} {_until_done(kill, ending)}" for kill in ending.kills]
+
+
+def _until_done(kill: Kill, ending: Ending) -> str:
+    """Seconds from a death until the last of its steps was done."""
+    paths = {place.partition("[")[0] for place in kill.places}
+    ends = [
+        datetime.fromisoformat(step["finished_at"])
+        for step in ending.shown["steps"]
+        if step["path"] in paths and step["finished_at"]
+    ]
+    return f"{(max(ends) - kill.at).total_seconds():5.1f} s to its end" if ends else ""
