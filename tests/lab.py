@@ -1,7 +1,6 @@
 """LAB: a small system outside the process, and actions of every kind on it, for tests of the engine.
 
-``LabWorld`` lives in a folder: every change is one line of ``effects.jsonl``, written under a lock and synced,
-so that it survives a killed worker and two processes see one world.
+``LabWorld`` lives in a folder: each change is a line of ``effects.jsonl``, locked and synced, for all processes to see.
 """
 
 import contextlib
@@ -342,8 +341,7 @@ class EndAction(TargetAction[Any, ThingsEnded]):
         if ctx.client.strikes("unavailable"):
             raise Unavailable("The lab is away.")
         bad = {target.id for target in targets if target.id.startswith("bad")}
-        if ctx.client.strikes("rejected"):
-            bad.add(targets[-1].id)
+        bad |= {targets[-1].id} if ctx.client.strikes("rejected") else set()
         ctx.client.change_many("touch", [target.id for target in targets if target.id not in bad])
         return [
             ItemOutcome(target.id, "failed", "rejected") if target.id in bad else ItemOutcome(target.id, "done")
