@@ -1,7 +1,13 @@
-"""The attended demo: the terminal shows each card and the person at it decides, as whoever is asked."""
+"""The attended demo: the terminal shows each card and the person at it decides, as whoever is asked.
 
+Whoever decides in another terminal instead is not waited for: the prompt goes on to what waits then.
+"""
+
+import os
+import select
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,27 +16,79 @@ from worker.cli.output import Refused, clean, say
 from worker.cli.values import typed
 from worker.demo_people import CAST, Script, Undecided
 
+LOOK = 1.0
+"""Seconds between two looks at whether the question still waits."""
 
+
+class _Elsewhere(Exception):
+    """The question was decided at another door meanwhile."""
+
+
+class Keyboard:
+    """Lines that somebody types, waited for only as long as somebody wants them."""
+
+    def __init__(self, descriptor: int = 0) -> None:
+        """``descriptor`` is read from; by default standard input."""
+        self._descriptor, self._held = descriptor, b""
+
+    def line(self, wanted: Callable[[], bool]) -> str | None:
+        """The next line; nothing once ``wanted`` says no.
+
+        Raises:
+            Undecided: nobody is there to type.
+        """
+        while b"\n" not in self._held:
+            ready, _, _ = select.select([self._descriptor], [], [], LOOK)
+            if not ready:
+                if not wanted():
+                    return None
+                continue
+            typed_now = os.read(self._descriptor, 4096)
+            if not typed_now:
+                raise Undecided("Nobody is at the terminal to decide. Use --unattended to let scripted people do it.")
+            self._held += typed_now
+        line, _, self._held = self._held.partition(b"\n")
+        return line.decode(errors="replace").strip()
+
+
+@dataclass
 class Prompted(Script):
     """Asks at the terminal instead of following the script."""
 
     waits_for_people = True
+    keyboard: Keyboard = field(default_factory=Keyboard)
+    _wanted: Callable[[], bool] = lambda: True
 
     def _decide(self, incident: str, name: str, entry: Mapping[str, Any]) -> int:
-        say("\n" + card.question(incident, entry, datetime.now(UTC), card.Paint(sys.stderr.isatty())))
+        current = self._waiting(incident, name, entry)
+        if current is None:
+            return 0
+        say("\n" + card.question(incident, current, datetime.now(UTC), card.Paint(sys.stderr.isatty())))
         say(f"  You are {name} ({', '.join(CAST[name])}).")
-        return super()._decide(incident, name, entry)
+        self._wanted = lambda: self._waiting(incident, name, entry) is not None
+        try:
+            return super()._decide(incident, name, current)
+        except _Elsewhere:
+            say("\n  That was decided in another terminal.")
+            return 0
+
+    def _waiting(self, incident: str, name: str, entry: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The question as it waits now, if it still waits for this person."""
+        for current in self.people[name].get("/v1/decisions", incident=incident)["decisions"]:
+            if current["yours"] and all(current[key] == entry[key] for key in ("run", "step", "digest")):
+                return dict(current)
+        return None
 
     def _answer(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         verdicts = entry["verdicts"]
         if "answer" in verdicts:
             return {"verdict": "answer", "values": self._form(entry["form"])}
         if "done" in verdicts:
-            _ask("  Press Enter when it is done (the simulated world does it for you): ")
+            self._ask("  Press Enter when it is done (the simulated world does it for you): ")
             return super()._answer(entry)
         choices = [verdict for verdict in verdicts if verdict != "break_glass"]
         while True:
-            given = _ask(f"  {' / '.join(choices)}? ").lower()
+            given = self._ask(f"  {' / '.join(choices)}? ").lower()
             found = [choice for choice in choices if given and choice.startswith(given)]
             if len(found) == 1:
                 return {"verdict": found[0], "reason": "Decided at the terminal."}
@@ -40,7 +98,7 @@ class Prompted(Script):
         values: dict[str, Any] = {}
         for name, wanted in form.items():
             while True:
-                text = _ask(f"  {name} ({wanted['type']}{'' if wanted['required'] else ', optional'}): ")
+                text = self._ask(f"  {name} ({wanted['type']}{'' if wanted['required'] else ', optional'}): ")
                 if not text and (not wanted["required"] or wanted.get("default") is not None):
                     break
                 try:
@@ -50,11 +108,10 @@ class Prompted(Script):
                     say(f"  {clean(refused.message)}")
         return values
 
-
-def _ask(prompt: str) -> str:
-    sys.stderr.write(prompt)
-    sys.stderr.flush()
-    line = sys.stdin.readline()
-    if not line:
-        raise Undecided("Nobody is at the terminal to decide. Use --unattended to let scripted people do it.")
-    return line.strip()
+    def _ask(self, prompt: str) -> str:
+        sys.stderr.write(prompt)
+        sys.stderr.flush()
+        line = self.keyboard.line(self._wanted)
+        if line is None:
+            raise _Elsewhere
+        return line

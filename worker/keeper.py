@@ -4,6 +4,7 @@ For systems that do not tell a child of its parent's death. However the parent e
 closed.
 """
 
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ def main(command: list[str]) -> int:
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL)
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin: its lock, held here, would abort this process once the child has ended.
+        while os.read(0, 65536):
+            pass
         child.terminate()
         try:
             child.wait(GRACE_SECONDS)
