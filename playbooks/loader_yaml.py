@@ -90,9 +90,13 @@ def read(text: str) -> Document:
     except yaml.MarkedYAMLError as error:
         problem = error.problem or str(error)
         hint = next((hint for sign, hint in _HINTS.items() if sign in problem), "")
-        raise YamlDefect(
-            "yaml_syntax", f"This is not valid YAML: {problem}.", _place(error.problem_mark), hint
-        ) from None
+        mark = error.problem_mark
+        if mark is not None and mark.index >= len(text.rstrip()) and error.context_mark is not None:
+            # What is missing at the end of the file belongs to what was opened.
+            mark = error.context_mark
+        line, column = _place(mark)
+        line = min(line, text.count("\n") + 1)
+        raise YamlDefect("yaml_syntax", f"This is not valid YAML: {problem}.", (line, column), hint) from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise YamlDefect("yaml_syntax", f"This is not valid YAML: {said}.", (1, 1)) from None
