@@ -25,9 +25,9 @@ def test_the_digest_is_that_of_the_bytes_of_the_file(tmp_path: Path) -> None:
 def test_ten_megabytes_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "big.yaml"
     path.write_bytes(GOOD.encode() + b"# " + b"x" * 10_000_000)
-    began = time.monotonic()
+    began = time.thread_time()
     source, (problem,) = load(path)
-    assert time.monotonic() - began < 0.1
+    assert time.thread_time() - began < 1
     assert source is None
     assert (problem.code, problem.line, problem.column, problem.severity) == ("yaml_too_big", 1, 1, "error")
 
