@@ -197,9 +197,8 @@ class TargetAction(Action[P, R]):
                 states = self.check(batch, ctx)
                 # What cannot be read is tried when changing, and let alone when taking back.
                 todo = [target for target in batch if (states.get(target.id) is True) is not wanted]
-                for target in batch:
-                    if target not in todo:
-                        tally.add([_as_found(target, target.id in ours, wanted)])
+                left = {target.id for target in todo}
+                tally.add(_as_found(target, target.id in ours, wanted) for target in batch if target.id not in left)
             if todo:
                 tally.add(_complete(todo, self._batch(todo, targets, ctx, tally, wanted)))
             tally.at += len(batch)

@@ -101,7 +101,6 @@ def test_ids_are_checked_before_anything_is_sent(acme, client, id_):
         lambda: client.set_frozen({id_: True}),
         lambda: client.log_content(file),
         lambda: client.grants(users=[id_]),
-        lambda: client.user_ids([id_]),
     ]
     for work in tries:
         with pytest.raises(InvalidParams):

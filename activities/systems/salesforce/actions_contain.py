@@ -124,7 +124,12 @@ class EndSessions(TargetAction[EndSessionsParams, Counted]):
         for target in earlier_targets(ctx).values():
             parents |= dict.fromkeys(map(str, target.before["children"]), target.id)
         parents |= {session.id: session.parent for session in live.values() if session.parent}
-        roots = {id_: _root(id_, parents, set(ids)) for id_ in ids}
+        named = set(ids)
+        roots = {id_: _root(id_, parents, named) for id_ in ids}
+        families: dict[str, list[str]] = {}
+        for id_, root in roots.items():
+            if root != id_:
+                families.setdefault(root, []).append(id_)
         mine = ctx.client.own_user()
         found = []
         for id_ in ids:
@@ -134,14 +139,13 @@ class EndSessions(TargetAction[EndSessionsParams, Counted]):
             if session is None:
                 found.append(Target(id_, already=True))
                 continue
-            family = [child for child, root in roots.items() if root == id_ != child]
             found.append(
                 Target(
                     id_,
                     label=session.type,
                     own=session.current or session.user == mine,
                     names=(session.user,),
-                    before={"user": session.user, "type": session.type, "children": family},
+                    before={"user": session.user, "type": session.type, "children": families.get(id_, [])},
                 )
             )
         return found
