@@ -8,6 +8,34 @@ from typing import Literal
 
 from playbooks.contract import Json
 
+CODES: dict[str, str] = {
+    "not_found": "There is no such file or folder.",
+    "yaml_syntax": "The file is no valid YAML, or uses parts of it that are not allowed.",
+    "yaml_tag": "A tag stands in the file.",
+    "yaml_too_big": "The file is too large, too deep, or could grow without bound (anchors, aliases).",
+    "unknown_key": "There is no such key, parameter, input or field.",
+    "missing_key": "Something that is needed is not there.",
+    "bad_value": "This value cannot stand here.",
+    "wrong_type": "This takes another type.",
+    "not_in_this_version": "A part of the language that this version does not run.",
+    "unknown_action": "There is no such action.",
+    "unknown_step": "There is no such step or playbook.",
+    "used_before": "It has not run when it is read.",
+    "maybe_unset": "It may be unset when it is read: use `default()`, `is defined`, or a `when` or `if` that tests it.",
+    "duplicate_id": "The id is already taken, in the file or in the library.",
+    "playbook_cycle": "Playbooks run each other.",
+    "wait_without_end": "A wait has no end: it needs `within`, and an `on_timeout` that ends.",
+    "name_taken": "The name already means something.",
+    "unsafe_expression": "The expression leaves its grammar.",
+    "plan_too_large": "The plan is larger than 256 KB, or playbooks are nested more than five deep.",
+    "approval_missing": "An effect that policy gates can be reached without approval.",
+    "approval_depends": "Warning: an effect is free from some severity on, and asks by itself below it.",
+    "approval_inputs_unknown": "What an approved step depends on is not known when people are asked.",
+    "approval_unreachable": "Nobody can decide.",
+    "evidence_missing": "An action may destroy evidence that is not secured before it on every way.",
+    "duty_can_be_skipped": "A legal duty stands where a denial, a failure or a stop passes it by.",
+}
+"""Every code of a playbook's problems, and what it means. Codes never change."""
 MANY = 60
 Severity = Literal["error", "warning"]
 
