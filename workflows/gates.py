@@ -49,7 +49,7 @@ def judge(
     if gate is None or not gate.recorded:
         return refuse("not_waiting")
     if gate.status != "open":
-        return refuse("closed")
+        return refuse("expired" if gate.status == "expired" else "closed")
     if gate.deadline is not None and not gate.chain and now >= parse(gate.deadline):
         return refuse("expired")
     if decision.digest != gate.digest:

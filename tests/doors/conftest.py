@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import httpx
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.duration_pb2 import Duration
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
+from temporalio.client import Client
 
 from playbooks.contract import RunContext
 from playbooks.loader import Library
 from playbooks.policy import Policy
+from tests.doors.premises import Premises, premises
 from worker.api.app import create_app
 from worker.desk.desk import Desk
 from worker.desk.starts import Installation
@@ -130,3 +135,20 @@ async def house(worker_env: Any, tmp_path: Any) -> AsyncIterator[House]:
         url = await stack.enter_async_context(listening(create_app(desk), "127.0.0.1", 0))
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, trust_env=False, timeout=30))
         yield House(worker_env, desk, url, tokens, http)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def acme(temporal_server: Any, tmp_path_factory: Any) -> AsyncIterator[Premises]:
+    """A whole installation as its users have it, in processes of its own, for all tests that need one."""
+    namespace = f"t{uuid.uuid4().hex[:12]}"
+    admin = await Client.connect(temporal_server.address)
+    await admin.workflow_service.register_namespace(
+        RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=24 * 3600))
+    )
+    home = tmp_path_factory.mktemp("acme") / "home"
+    whole = premises(home, temporal_server.address, namespace)
+    made = await asyncio.to_thread(whole.__enter__)
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(whole.__exit__, None, None, None)

@@ -84,6 +84,7 @@ def test_one_is_not_enough_and_the_receipt_says_who_is_missing() -> None:
         (None, decision(), "not_waiting"),
         (gate(recorded=False), decision(), "not_waiting"),
         (gate(status="approved"), decision(), "closed"),
+        (gate(status="expired"), decision(), "expired"),
         (gate(), decision(digest="cd" * 32), "digest_mismatch"),
         (gate(), decision(verdict="answer"), "bad_verdict"),
         (gate(excluded=["amal"]), decision(), "requester"),

@@ -31,12 +31,15 @@ class PlanWanted(Body):
 
 
 class Decide(Body):
-    """Decide a waiting question. ``nonce`` is what ``/v1/decisions`` gave; without one a new is made."""
+    """Decide a waiting question. ``nonce`` is what ``/v1/decisions`` gave; without one a new is made.
+
+    ``digest`` is of what the person was shown: its first 12 hex digits or more.
+    """
 
     step: Word
     verdict: Word
     run: Word | None = None
-    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{12,64}$")
     reason: Text = ""
     values: dict[str, Any] = Field(default_factory=dict)
     nonce: Word | None = None

@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.types import Receive, Scope, Send
 
 from worker.api import bodies
-from worker.api.doors import ADesk, AnActor, receipt
+from worker.api.doors import ADecider, ADesk, AnActor, receipt
 from worker.desk.decisions import Choice
 from worker.desk.rights import require
 
@@ -52,7 +52,7 @@ async def timeline(desk: ADesk, _actor: AnActor, incident: str, after: int = 0) 
 
 
 @v1.post("/incidents/{incident}/decisions")
-async def decide(desk: ADesk, actor: AnActor, incident: str, body: bodies.Decide) -> JSONResponse:
+async def decide(desk: ADesk, actor: ADecider, incident: str, body: bodies.Decide) -> JSONResponse:
     """Decide a waiting question; a refusal of the run comes as a problem with its code."""
     return receipt(await desk.decisions.decide(incident, actor, Choice(**body.model_dump())))
 

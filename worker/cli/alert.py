@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.client import connect
+from worker.cli.client import at, connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, show
 
@@ -73,7 +73,7 @@ def send(file: Path, source: str, bearer: str | None, as_person: str | None, as_
 
         headers["Authorization"] = f"Bearer {Secrets(os.environ, Path.cwd()).get(bearer)}"
     with connect(as_person, need_token=bearer is None) as api:
-        answers = [api.send(f"/v1/alerts/{source}", body, headers) for body in bodies]
+        answers = [api.send(at("alerts", source), body, headers) for body in bodies]
     if as_json:
         emit({"alerts": answers} if listed else answers[0])
         return

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import httpx
 
@@ -154,6 +155,11 @@ def _refusal(answer: httpx.Response) -> ApiError:
         status=answer.status_code,
         details={key: value for key, value in problem.items() if key not in known},
     )
+
+
+def at(*parts: str) -> str:
+    """The address ``/v1/…`` of these parts, whatever somebody typed into them."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def home() -> Path:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from worker.cli.client import ApiClient, connect
+from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option, reason_option, run_option
 from worker.cli.output import emit, fail, json_option, show
 from worker.cli.values import pairs, typed
@@ -14,44 +14,21 @@ DIGEST = click.option(
 )
 
 
-def _waiting(api: ApiClient, incident: str, step: str, run: str | None) -> dict[str, Any] | None:
-    """The one question that waits at a step, or nothing; two are ``ambiguous_step``."""
-    found = [
-        entry
-        for entry in api.get("/v1/decisions", incident=incident)["decisions"]
-        if entry["step"] == step and run in (None, entry["run"])
-    ]
-    if len(found) > 1:
-        runs = ", ".join(entry["run"] for entry in found)
-        fail("ambiguous_step", f"{step} waits in {runs}. Nothing was counted.", "Say which with --run.")
-    return found[0] if found else None
-
-
-def full_digest(given: str, waiting: dict[str, Any] | None) -> str:
-    """The whole digest for a prefix that a person typed; what does not fit is passed on to be refused.
+def checked(digest: str) -> str:
+    """A digest as a person typed it.
 
     Raises:
         Refused: ``bad_value``, exit 2, for something that is no hex of 12 to 64 characters.
     """
-    digest = given.lower()
+    digest = digest.strip().lower()
     if not 12 <= len(digest) <= 64 or any(letter not in "0123456789abcdef" for letter in digest):
         fail("bad_value", "--digest takes 12 to 64 hex characters. Nothing was counted.", exit_code=2)
-    if waiting is not None and waiting["digest"].startswith(digest):
-        return str(waiting["digest"])
-    if len(digest) < 64:
-        fail(
-            "digest_mismatch" if waiting is not None else "not_waiting",
-            "What waits now is not what you were shown. Nothing was counted."
-            if waiting is not None
-            else "Nothing waits for a decision at this step. Nothing was counted.",
-            "Look again with `stanch incident show`.",
-        )
     return digest
 
 
 def _send(api: ApiClient, incident: str, body: dict[str, Any], as_json: bool) -> None:
     answer = api.post(
-        f"/v1/incidents/{incident}/decisions", {key: value for key, value in body.items() if value is not None}
+        at("incidents", incident, "decisions"), {key: value for key, value in body.items() if value is not None}
     )
     if as_json:
         emit(answer)
@@ -77,10 +54,8 @@ def _vote(verdict: str) -> click.Command:
         as_person: str | None,
         as_json: bool,
     ) -> None:
+        body = {"step": step, "verdict": verdict, "run": run, "digest": checked(digest), "reason": reason}
         with connect(as_person) as api:
-            waiting = _waiting(api, incident_id, step, run)
-            whole = full_digest(digest, waiting)
-            body = {"step": step, "verdict": verdict, "run": run, "digest": whole, "reason": reason}
             _send(api, incident_id, body, as_json)
 
     vote.help = f"{verdict.capitalize()} exactly what you were shown at STEP."
@@ -110,43 +85,19 @@ def answer(
     """Answer the question at STEP."""
     given = pairs(fields, "-f")
     with connect(as_person) as api:
-        waiting = _waiting(api, incident_id, step, run)
-        if waiting is None:
-            fail(
-                "not_waiting",
-                f"Nothing waits for an answer at {step}. Nothing was counted.",
-                "`stanch incident show` lists what waits.",
-            )
-        values = typed(given, waiting["form"], "-f")
-        body = {
-            "step": step,
-            "verdict": "answer",
-            "run": waiting["run"],
-            "digest": waiting["digest"],
-            "values": values,
-            "reason": reason,
-        }
+        waiting = api.get("/v1/decisions", incident=incident_id)["decisions"]
+        forms = [entry["form"] for entry in waiting if entry["step"] == step and run in (None, entry["run"])]
+        # Where nothing waits the values go as they are: the server says why, and keeps that it was tried.
+        values = typed(given, forms[0], "-f") if forms else given
+        body = {"step": step, "verdict": "answer", "run": run, "values": values, "reason": reason}
         _send(api, incident_id, body, as_json)
 
 
 def _plain(
     incident_id: str, step: str, verdict: str, reason: str, run: str | None, person: str | None, as_json: bool
 ) -> None:
+    body = {"step": step, "verdict": verdict, "run": run, "reason": reason}
     with connect(person) as api:
-        waiting = _waiting(api, incident_id, step, run)
-        if waiting is None:
-            fail(
-                "not_waiting",
-                f"Nothing waits for a decision at {step}. Nothing was counted.",
-                "`stanch incident show` lists what waits.",
-            )
-        body = {
-            "step": step,
-            "verdict": verdict,
-            "run": waiting["run"],
-            "digest": waiting["digest"],
-            "reason": reason,
-        }
         _send(api, incident_id, body, as_json)
 
 
@@ -237,7 +188,7 @@ def undo(
             "step": offer["step"],
             "verdict": "approve",
             "run": offer["run"],
-            "digest": full_digest(digest, offer),
+            "digest": checked(digest),
             "reason": reason,
         }
         _send(api, incident_id, body, as_json)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from worker.cli import card, deciding, life
-from worker.cli.client import ApiClient, connect
+from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, show
 from worker.cli.values import pairs, typed
@@ -48,7 +48,7 @@ def start(
         raise click.UsageError("Name a PLAYBOOK or an --alert FILE, one of them.")
     with connect(as_person) as api:
         if alert is not None:
-            answer = api.send(f"/v1/alerts/{source}", alert.read_bytes())
+            answer = api.send(at("alerts", source), alert.read_bytes())
         else:
             given = pairs(inputs, "-i")
             declared = _declared(api, str(playbook)) if given else {}
@@ -94,7 +94,7 @@ def list_(as_person: str | None, as_json: bool) -> None:
 def show_(incident_id: str, as_person: str | None, as_json: bool) -> None:
     """Where an incident stands: what waits first, then runs, steps, clocks, notices."""
     with connect(as_person) as api:
-        document = api.get(f"/v1/incidents/{incident_id}")
+        document = api.get(at("incidents", incident_id))
     if as_json:
         emit(document)
     else:
@@ -109,7 +109,7 @@ def show_(incident_id: str, as_person: str | None, as_json: bool) -> None:
 def timeline(incident_id: str, after: int, as_person: str | None, as_json: bool) -> None:
     """The journal of an incident, oldest first."""
     with connect(as_person) as api:
-        found = api.get(f"/v1/incidents/{incident_id}/timeline", after=after)
+        found = api.get(at("incidents", incident_id, "timeline"), after=after)
     if as_json:
         emit(found)
         return
@@ -139,10 +139,10 @@ def watch(incident_id: str, every: float, as_person: str | None) -> None:
     seen, last = 0, ""
     with connect(as_person) as api:
         while True:
-            for entry in api.get(f"/v1/incidents/{incident_id}/timeline", after=seen)["entries"]:
+            for entry in api.get(at("incidents", incident_id, "timeline"), after=seen)["entries"]:
                 show(timeline_line(entry))
                 seen = entry["seq"]
-            document = api.get(f"/v1/incidents/{incident_id}")
+            document = api.get(at("incidents", incident_id))
             digests = ",".join(sorted(entry["digest"] for entry in document["waiting"]))
             if digests and digests != last:
                 for entry in document["waiting"]:
@@ -161,7 +161,7 @@ def watch(incident_id: str, every: float, as_person: str | None) -> None:
 def export(incident_id: str, output: Path, as_person: str | None, as_json: bool) -> None:
     """The incident's signed bundle: journal, evidence, drafts, plans, histories."""
     with connect(as_person) as api:
-        size = api.download(f"/v1/incidents/{incident_id}/export", output)
+        size = api.download(at("incidents", incident_id, "export"), output)
     if as_json:
         emit({"ok": True, "incident": incident_id, "export": str(output), "bytes": size})
     else:

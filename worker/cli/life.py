@@ -5,14 +5,14 @@ from typing import Any
 
 import click
 
-from worker.cli.client import connect
+from worker.cli.client import at, connect
 from worker.cli.options import as_option, reason_option, run_option
 from worker.cli.output import emit, fail, json_option, show
 
 
 def _post(incident: str, verb: str, body: dict[str, Any], person: str | None, as_json: bool) -> None:
     with connect(person) as api:
-        answer = api.post(f"/v1/incidents/{incident}/{verb}", body)
+        answer = api.post(at("incidents", incident, verb), body)
     if as_json:
         emit(answer)
     else:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import click
 
-from worker.cli.client import ApiClient, connect
+from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, say, show
 
@@ -43,10 +43,10 @@ class _Remote:
         return dict(self._api.post("/v1/people", {"name": name, "roles": [*roles], "identities": shown}))
 
     def token(self, name: str) -> str:
-        return str(self._api.post(f"/v1/people/{name}/token")["token"])
+        return str(self._api.post(at("people", name, "token"))["token"])
 
     def revoke(self, name: str) -> int:
-        return int(self._api.delete(f"/v1/people/{name}/token")["revoked"])
+        return int(self._api.delete(at("people", name, "token"))["revoked"])
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """Decisions: who a person is, which question is meant, the desk's signature, and the run's answer."""
 
+import logging
 import secrets
+import time
 import uuid
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +19,19 @@ from worker.desk.times import stamp
 from worker.desk.views import Views
 from worker.store import Store
 
+log = logging.getLogger(__name__)
+
 VERDICTS = frozenset(
     {"approve", "deny", "break_glass", "answer", "done", "retry", "skip", "undo", "stop"}
     | {"happened", "not_happened", "verify"}
 )
-SHOWN_FIRST = frozenset({"approve", "deny", "break_glass"})
-"""Verdicts that need the digest of what the person was shown; break-glass takes what waits."""
+SHOWN = frozenset({"approve", "deny"})
+"""Verdicts that need the digest of what the person was shown; all others are about what waits."""
+WHOLE = 64
 MAX_REASON = 2000
 MAX_VALUES = 32 * 1024
+MAX_STRANGERS = 50
+HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,10 @@ class Actor:
 
 @dataclass(frozen=True)
 class Choice:
-    """What a person wants to decide. ``run`` may be left out where only one run has the step."""
+    """What a person wants to decide.
+
+    ``run`` may be left out where only one run has the step; of ``digest`` its first digits are enough.
+    """
 
     step: str
     verdict: str
@@ -64,6 +74,7 @@ class Decisions:
         self._store, self._client, self._views = store, client, views
         self._key, self._key_id = key, key_id
         self.nonces = Nonces(key.private_bytes_raw())
+        self._strangers: list[float] = []
 
     async def decide(self, incident: str, actor: Actor, choice: Choice) -> DecisionReceipt:
         """Bring one decision to its run and return the run's receipt, accepted or not.
@@ -81,12 +92,7 @@ class Decisions:
     async def _decide(self, incident: str, actor: Actor, choice: Choice) -> DecisionReceipt:
         _check(choice)
         run, waiting = await self._question(incident, choice)
-        digest = choice.digest or (waiting or {}).get("digest")
-        if not digest or (choice.verdict in SHOWN_FIRST - {"break_glass"} and not choice.digest):
-            raise DeskRefusal(
-                "digest_mismatch",
-                "The decision does not say what it is about: its digest is missing. Nothing was counted.",
-            )
+        digest = _digest(choice, (waiting or {}).get("digest", ""))
         nonce = choice.nonce or self.nonces.issue(actor.name, run, choice.step, digest)
         if not self.nonces.belongs(nonce, actor.name, run, choice.step, digest):
             raise DeskRefusal(
@@ -123,10 +129,7 @@ class Decisions:
             if not runs:
                 raise DeskRefusal("not_found", f"{incident} has no run {choice.run}. Nothing was counted.")
         asked = [
-            (run["run"], entry)
-            for run in runs
-            for entry in run.get("waiting", [])
-            if entry["step"] == choice.step and choice.digest in (None, entry["digest"])
+            (run["run"], entry) for run in runs for entry in run.get("waiting", []) if entry["step"] == choice.step
         ]
         if not asked:
             # The run itself says why not (closed, expired, digest_mismatch) and keeps the refusal.
@@ -143,6 +146,20 @@ class Decisions:
             )
         return asked[0]
 
+    def refused_stranger(self, incident: str, door: str) -> None:
+        """Journal that somebody unknown tried to decide; past the first ones of an hour only the log has it.
+
+        Anybody who reaches the door can try: the journal, which only grows, must not be theirs to fill.
+        """
+        log.warning("somebody unknown tried to decide in %s", incident[:64])
+        if self._store.incidents.get(incident) is None:
+            return
+        now = time.monotonic()
+        self._strangers[:] = [at for at in self._strangers if now - at < HOUR]
+        if len(self._strangers) < MAX_STRANGERS:
+            self._strangers.append(now)
+            self._refused(incident, "unknown", door, {"code": "unknown_person"})
+
     def _journal_refusal(self, incident: str, actor: Actor, choice: Choice, refusal: DeskRefusal) -> None:
         body: dict[str, Json] = {
             "code": refusal.code,
@@ -152,12 +169,15 @@ class Decisions:
         }
         if choice.run:
             body["run"] = choice.run[:200]
+        self._refused(incident, actor.name, actor.door, body)
+
+    def _refused(self, incident: str, actor: str, door: str, body: dict[str, Json]) -> None:
         entry = NewEntry(
             key=f"desk/refused/{uuid.uuid4()}",
             kind="decision.refused",
             at=stamp(),
-            actor=actor.name,
-            door=actor.door,
+            actor=actor,
+            door=door,
             body=body,
         )
         self._store.journal.append(incident, [entry])
@@ -172,6 +192,26 @@ def _check(choice: Choice) -> None:
         raise DeskRefusal("too_large", f"A reason may have {MAX_REASON} characters. Nothing was counted.")
     if len(str(choice.values)) > MAX_VALUES:
         raise DeskRefusal("too_large", "The answers are over 32 KB. Nothing was counted.")
+
+
+def _digest(choice: Choice, waiting: str) -> str:
+    """The whole digest that is signed; of what is not waiting any more, as much as was given.
+
+    Raises:
+        DeskRefusal: ``digest_mismatch``.
+    """
+    if not choice.digest:
+        if choice.verdict in SHOWN:
+            raise DeskRefusal(
+                "digest_mismatch",
+                "The decision does not say what it is about: its digest is missing. Nothing was counted.",
+            )
+        return waiting
+    if waiting.startswith(choice.digest):
+        return waiting
+    if waiting and len(choice.digest) < WHOLE:
+        raise DeskRefusal("digest_mismatch", "What waits now is not what you were shown. Nothing was counted.")
+    return choice.digest
 
 
 def _has_step(run: dict[str, Any], key: str) -> bool:
