@@ -63,16 +63,17 @@ def not_closable(state: IncidentState) -> tuple[str, str] | None:
     if unknown:
         return (
             "effect_unknown",
-            f"The outcome of an effect is unknown in {', '.join(unknown)}. Say what happened first.",
+            f"The outcome of an effect is unknown in {', '.join(unknown)}. The incident stays open; find out first.",
         )
     running = [name for name, run in state.runs.items() if run.status not in ENDED]
     if running:
-        return "run_active", f"Still running: {', '.join(running)}. Let it end, or cancel it first."
+        return "run_active", f"Still running: {', '.join(running)}. The incident stays open; let them end."
     open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open")]
     if open_clocks:
         return (
             "clock_open",
-            f"These clocks are neither submitted, dismissed nor handed over: {', '.join(open_clocks)}.",
+            f"These clocks are neither submitted, dismissed nor handed over: {', '.join(open_clocks)}. "
+            "The incident stays open.",
         )
     return None
 
