@@ -192,27 +192,76 @@ def test_a_line_that_is_no_entry_is_named(held: Members, refused: Refused, place
     assert (found.member, found.line) == (JOURNAL, 4)
 
 
+@pytest.mark.parametrize("insider", [False, True], ids=["outsider", "insider"])
+def test_an_entry_that_was_altered_is_named(held: Members, refused: Refused, place: Path, insider: bool) -> None:
+    for at, line in ((0, 1), (held[JOURNAL].count(b"\n") - 1, held[JOURNAL].count(b"\n"))):
+        lines = held[JOURNAL].splitlines()
+        lines[at] = lines[at].replace(b'"test"', b'"tent"')
+        changed = {**held, JOURNAL: b"\n".join(lines) + b"\n"}
+        found = refused(signed_anew(changed, SigningKey.load(place)) if insider else changed)
+        assert (found.member, found.line, found.seq) == (JOURNAL, line, line)
+
+
 @pytest.mark.parametrize("how", [removed, swapped, duplicated])
 def test_the_chain_of_heads_cannot_be_broken(
     held: Members, refused: Refused, place: Path, how: Callable[[Lines, int], Lines]
 ) -> None:
     lines = held[HEADS].splitlines()
     at = len(lines) - 1 if how is removed else 0
-    changed = {**held, HEADS: b"\n".join(how(lines, at)) + b"\n"}
+    left = how(lines, at)
+    changed = {**held, HEADS: b"\n".join(left) + b"\n"}
     assert refused(changed).member == HEADS
-    assert refused(signed_anew(changed, SigningKey.load(place))).member == HEADS
+
+    def counted(manifest: dict[str, Any]) -> None:
+        manifest["journal"]["heads"] = len(left)
+
+    found = refused(signed_anew(changed, SigningKey.load(place), counted))
+    assert found.member == HEADS and found.line is not None
+
+
+def test_a_head_that_was_dropped_is_missed(held: Members, refused: Refused, place: Path) -> None:
+    changed = {**held, HEADS: held[HEADS].splitlines(keepends=True)[-1]}
+    assert "the manifest tells of 2" in refused(signed_anew(changed, SigningKey.load(place))).message
+
+
+def with_head(held: Members, key: SigningKey | None, **changes: Any) -> Members:
+    """The first signed head changed, with a hash that fits it; signed again if a key is given."""
+    lines = held[HEADS].splitlines()
+    head = {**json.loads(lines[0]), **changes}
+    if not {"hash", "sig"} & changes.keys():
+        head["hash"] = digest_of({name: value for name, value in head.items() if name not in ("hash", "sig")})
+    if key is not None:
+        head["sig"] = key.sign(jcs({name: value for name, value in head.items() if name != "sig"}))
+    return {**held, HEADS: b"\n".join([jcs(head), *lines[1:]]) + b"\n"}
 
 
 @pytest.mark.parametrize("field", ["n", "at", "reason", "incident", "seq", "head", "prev", "key_id", "hash", "sig"])
 def test_no_field_of_a_signed_head_can_be_changed(held: Members, refused: Refused, place: Path, field: str) -> None:
-    lines = held[HEADS].splitlines()
-    head = json.loads(lines[0])
-    head[field] = head[field] + 1 if isinstance(head[field], int) else "0" * len(head[field])
-    if field not in ("hash", "sig"):
-        head["hash"] = digest_of({name: value for name, value in head.items() if name not in ("hash", "sig")})
-    changed = {**held, HEADS: b"\n".join([jcs(head), *lines[1:]]) + b"\n"}
+    value = json.loads(held[HEADS].splitlines()[0])[field]
+    changed = with_head(held, None, **{field: value + 1 if isinstance(value, int) else "0" * len(value)})
     found = refused(signed_anew(changed, SigningKey.load(place)))
     assert (found.member, found.line) == (HEADS, 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"incident": "INC-2026-2"}, 1),
+        ({"head": "0" * 64}, 1),
+        ({"seq": 3}, 1),
+        ({"seq": 99}, 1),
+        ({"seq": 0}, 1),
+        ({"prev": "0" * 64}, 1),
+        ({"n": 7}, 2),
+        ({"more": 1}, 1),
+    ],
+)
+def test_even_a_well_signed_head_has_to_fit_the_journal(
+    held: Members, refused: Refused, place: Path, changes: dict[str, Any], line: int
+) -> None:
+    key = SigningKey.load(place)
+    found = refused(signed_anew(with_head(held, key, **changes), key))
+    assert (found.member, found.line) == (HEADS, line)
 
 
 def test_a_member_cannot_be_removed_added_or_renamed(held: Members, refused: Refused) -> None:
@@ -280,6 +329,9 @@ def test_a_signature_is_the_one_that_an_export_makes(held: Members, refused: Ref
         lambda manifest: manifest.update(members=[*manifest["members"], manifest["members"][0]]),
         lambda manifest: manifest.pop("journal"),
         lambda manifest: manifest.update(journal={}),
+        lambda manifest: manifest["journal"].update(head="0" * 64),
+        lambda manifest: manifest["journal"].update(entries=25),
+        lambda manifest: manifest["journal"].update(entries=27),
         lambda manifest: manifest.update(missing=5),
         lambda manifest: manifest.update(mode=None),
         lambda manifest: manifest.update(incident="INC-2026-99"),
