@@ -4,6 +4,7 @@ It only steers and remembers; runs do their work without it. All handlers are sy
 one loop acts on what changed.
 """
 
+from contextlib import suppress
 from datetime import timedelta
 
 from temporalio import workflow
@@ -44,6 +45,8 @@ from workflows.run import Budget
 from workflows.state import STATE_VERSION, IncidentRun, IncidentState
 
 CLOSED = frozenset({"closed", "false_alarm"})
+FIRST_MOMENT = timedelta(seconds=0.3)
+"""For so long the first steps of its run go before the incident's own books."""
 
 
 @workflow.defn(name="Incident")
@@ -75,10 +78,11 @@ class Incident:
         """
         state = self._state
         if state.state_version > STATE_VERSION:
-            message = (
-                f"The incident's state has version {state.state_version}; this Stanch reads up to {STATE_VERSION}."
-            )
+            message = f"The incident's state has version {state.state_version}; this Stanch knows {STATE_VERSION}."
             raise PlaybookFailed(message, "unsupported_version")
+        if given.state is None:
+            with suppress(TimeoutError):
+                await workflow.wait_condition(lambda: state.status in CLOSED, timeout=FIRST_MOMENT / given.context.rate)
         while True:
             if await self._act():
                 continue
@@ -96,10 +100,8 @@ class Incident:
         instants = [self._adopt_at(run) for run in self._expected().values()]
         instants += [reminder.at for reminder in reminders(self._state)][:1]
         timeout = self._clock.real_until(min(instants, key=parse)) if instants else None
-        try:
-            await workflow.wait_condition(lambda: self._work(), timeout=timeout)
-        except TimeoutError:
-            return
+        with suppress(TimeoutError):
+            await workflow.wait_condition(self._work, timeout=timeout)
 
     def _work(self) -> bool:
         state = self._state

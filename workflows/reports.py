@@ -1,5 +1,6 @@
 """What a run tells its incident: signals in the background, in order, retried, never delaying a step."""
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ from workflows.messages import FactChange, FactsSet, RunChanged
 if TYPE_CHECKING:
     from workflows.run import Run
 
+FIRST_MOMENT = 0.5
+"""Seconds for which the first steps go before the first report, which would take their turns at the worker."""
 LAST_TRIES = 6
 """At its end a run waits about 12 s for an incident that does not answer, then ends all the same."""
 
@@ -22,6 +25,7 @@ class Reporter:
     def __init__(self, run: "Run") -> None:
         """Made once per execution."""
         self._run = run
+        self._on_its_way = 0
 
     def changed(self, *, phase: str | None = None, always: bool = False) -> None:
         """Report the run's status; only when the phase changed, unless ``always``."""
@@ -50,8 +54,13 @@ class Reporter:
         self._put("facts_set", FactsSet(run=self._run.input.run, seq=seq, changes=changes, dated=dated))
 
     def _put(self, signal: str, body: RunChanged | FactsSet) -> None:
-        self._run.state.report_count += 1
-        self._run.state.reports.append({"signal": signal, "body": body.model_dump(mode="json")})
+        state = self._run.state
+        state.report_count += 1
+        waiting = state.reports[self._on_its_way :]
+        if signal == "run_changed" and waiting and waiting[-1]["signal"] == signal:
+            # It says all that the one before it said.
+            state.reports.pop()
+        state.reports.append({"signal": signal, "body": body.model_dump(mode="json")})
 
     def _contained(self) -> tuple[int, int, int]:
         run = self._run
@@ -71,11 +80,18 @@ class Reporter:
         """Background: send in order. Ends with the execution; what is left is carried over."""
         run, state = self._run, self._run.state
         delay, tries = 0.2, 0
+        if run.input.state is None:
+            with suppress(TimeoutError):
+                moment = run.clock.real_until(run.clock.after(FIRST_MOMENT))
+                await workflow.wait_condition(lambda: run.closing or run.suspending, timeout=moment)
         while True:
             await workflow.wait_condition(lambda: bool(state.reports) or run.closing or run.suspending)
             if run.suspending or not state.reports:
                 return
-            if await self._send(state.reports[0]):
+            self._on_its_way = 1
+            sent = await self._send(state.reports[0])
+            self._on_its_way = 0
+            if sent:
                 state.reports.pop(0)
                 delay, tries = 0.2, 0
                 continue
