@@ -56,6 +56,7 @@ def _of_kind(step: BaseStep) -> Iterator[Part]:
             yield Part(("ask",), "value", step.ask)
             for name, field in step.form.items():
                 yield Part(("form", name, "default"), "value", field.default)
+            yield Part(("on_timeout", len(step.on_timeout) - 1, "default"), "value", step.on_timeout[-1].default)
         case HumanStep():
             yield Part(("human",), "value", step.human)
             if step.verify is not None:

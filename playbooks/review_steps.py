@@ -45,7 +45,7 @@ class StepRules:
             case ApproveStep():
                 self._approve(loc, step)
             case AskStep():
-                self._taken(loc, step)
+                self._taken(loc, step, env)
             case RunStep():
                 self._run(loc, step, env)
             case SetStep():
@@ -118,7 +118,7 @@ class StepRules:
                 said = f"{name} is already approved by another step."
                 self._review.report(at, "bad_value", said, "One approval covers a step; merge the two.")
 
-    def _taken(self, loc: Loc, step: AskStep) -> None:
+    def _taken(self, loc: Loc, step: AskStep, env: Env) -> None:
         end = len(step.on_timeout) - 1
         for name, value in (step.on_timeout[end].default or {}).items():
             at = (*loc, "on_timeout", end, "default", name)
@@ -127,10 +127,11 @@ class StepRules:
                 hint = did_you_mean(name, step.form)
                 self._review.report(at, "unknown_key", f"The form has no field {name}.", hint, key=True)
                 continue
-            said = misfit(field.type, value, lambda chain: "any")
+            said = misfit(field.type, value, lambda chain: self._review.types.of(chain, env))
+            plain = {item for item in _listed(value) if not _has_template(item)}
             if said is not None:
                 self._review.report(at, "wrong_type", f"{name} {said}.")
-            elif field.options and not set(_listed(value)) <= set(field.options):
+            elif field.options and not plain <= set(field.options):
                 self._review.report(at, "wrong_type", f"{name} is none of {', '.join(field.options)}.")
 
     def _run(self, loc: Loc, step: RunStep, env: Env) -> None:

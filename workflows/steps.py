@@ -10,17 +10,20 @@ from playbooks.plan import (
     ClocksStep,
     DraftStep,
     HumanStep,
+    InputFacts,
     NoteStep,
     PlannedStep,
     RequireStep,
     SetStep,
     StopStep,
     TellStep,
+    Waiting,
     WaitStep,
+    fits,
 )
 from workflows.attempts import Attempts, Trouble
 from workflows.errors import RunStopped, StepFailed
-from workflows.gates import parse
+from workflows.gates import parse, with_defaults
 from workflows.messages import DraftsInput, FactChange
 from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish, size_of
@@ -38,7 +41,8 @@ async def ask_step(run: Run, step: PlannedStep, place: Place, record: StepRecord
     gate = live(run, place.key(step.path))
     if gate is None:
         question = str(render(run, spec.text, place, record, path=step.path))
-        gate = _ask(run, step, place, "ask", question, ["answer"], needs_of(spec.by, "the playbook"), spec)
+        form, waiting = _form(run, step, spec, place, record)
+        gate = _ask(run, step, place, "ask", question, ["answer"], needs_of(spec.by, "the playbook"), waiting, form)
     gate = await closed(run, step, place, record, gate)
     record.by = list(gate.decided_by)
     outcome = gate.terminal.outcome if gate.terminal else "unanswered"
@@ -61,6 +65,25 @@ async def ask_step(run: Run, step: PlannedStep, place: Place, record: StepRecord
     _done(run, step, place, record, answered=gate.status == "answered", fields=sorted(record.output))
 
 
+def _form(
+    run: Run, step: PlannedStep, spec: AskStep, place: Place, record: StepRecord
+) -> tuple[dict[str, InputFacts], Waiting]:
+    """The form with its defaults as they are now, and what silence answers by them."""
+    form = {
+        name: field.model_copy(update={"default": render(run, field.default, place, record, path=step.path)})
+        for name, field in spec.form.items()
+    }
+    terminal = spec.waiting.terminal
+    if terminal.outcome == "default":
+        taken = render(run, dict(terminal.values), place, record, path=step.path)
+        terminal = terminal.model_copy(update={"values": with_defaults(form, taken)})
+    given = [(name, field.default) for name, field in form.items() if field.default is not None]
+    for name, value in (*given, *terminal.values.items()):
+        if not fits(form[name].type, value, form[name].options):
+            raise StepFailed(step.path, "wrong_type", f"The default of {name} must be {form[name].type}.")
+    return form, spec.waiting.model_copy(update={"terminal": terminal})
+
+
 def _ask(
     run: Run,
     step: PlannedStep,
@@ -69,7 +92,8 @@ def _ask(
     question: str,
     verdicts: list[str],
     needs: list[Need],
-    spec: AskStep | HumanStep,
+    waiting: Waiting,
+    form: dict[str, InputFacts],
 ) -> Gate:
     key = place.key(step.path)
     round_ = run.state.gates[key].round if key in run.state.gates else 0
@@ -86,8 +110,8 @@ def _ask(
             question=question,
             needs=needs,
             verdicts=verdicts,
-            form=dict(spec.form) if isinstance(spec, AskStep) else {},
-            **timing(run, spec.waiting),
+            form=form,
+            **timing(run, waiting),
         ),
     )
 
@@ -103,7 +127,7 @@ async def human_step(run: Run, step: PlannedStep, place: Place, record: StepReco
         if gate is None:
             question = str(render(run, spec.text, place, record, path=step.path))
             needs = [Need(roles=(spec.owner,), count=1, why="the owner of the step")]
-            gate = _ask(run, step, place, "human", question, ["done"], needs, spec)
+            gate = _ask(run, step, place, "human", question, ["done"], needs, spec.waiting, {})
         gate = await closed(run, step, place, record, gate)
         if gate.status != "answered":
             _given_up(run, step, place, record, gate.terminal.outcome if gate.terminal else "continue")

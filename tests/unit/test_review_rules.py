@@ -134,10 +134,17 @@ def test_good_defaults_of_inputs(field: str) -> None:
         ("{default: {sure: »5}}", "wrong_type"),
         ("{default: {maybe: »x}}", "wrong_type"),
         ("{default: {usual: »'no'}}", "wrong_type"),
+        ("{default: {sure: »'{{ incident.severity }}'}}", "wrong_type"),
+        ("{default: {sure: »'{{ incident.nope }}'}}", "maybe_unset"),
+        ("{default: {sure: »'{{ steps.later.x }}'}}", "unknown_step"),
     ],
 )
 def test_what_silence_answers(end: str, code: str) -> None:
     as_marked(whole(ASK.replace("%s", end)), code)
+
+
+def test_silence_may_answer_by_what_is_known() -> None:
+    fine(whole(ASK % "{default: {sure: '{{ incident.title }}', maybe: '{{ incident.severity }}'}}"))
 
 
 # --- approvals ------------------------------------------------------------------------------------
