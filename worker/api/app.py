@@ -10,7 +10,6 @@ from worker.api.doors import ADesk, AnActor
 from worker.api.incidents import v1 as incidents
 from worker.api.limits import BodyLimit
 from worker.api.problems import install
-from worker.desk.decisions import Actor
 from worker.desk.desk import Desk
 from worker.desk.rights import require
 from worker.desk.views import hold_document
@@ -31,7 +30,7 @@ async def decisions(desk: ADesk, actor: AnActor, incident: str | None = None) ->
         desk.views.known(incident)
     found = await desk.views.waiting(incident)
     for entry in found:
-        entry["yours"] = _may(actor, entry)
+        entry["yours"] = actor.name in entry["who"]["may"]
         entry["nonce"] = desk.decisions.nonces.issue(actor.name, entry["run"], entry["step"], entry["digest"])
     return {"decisions": found}
 
@@ -119,12 +118,3 @@ def create_app(desk: Desk, *routers: APIRouter) -> FastAPI:
         return JSONResponse({"ready": found["ok"]}, status_code=200 if found["ok"] else 503)
 
     return app
-
-
-def _may(actor: Actor, entry: dict[str, Any]) -> bool:
-    who = entry.get("who") or {}
-    if actor.name in who.get("excluded", ()):
-        return False
-    if any(actor.name == vote["person"] for vote in entry.get("decided", ())):
-        return False
-    return any(set(actor.roles) & set(need["roles"]) for need in who.get("needs", ()))

@@ -62,7 +62,7 @@ def check(file: Path, source: str, as_json: bool) -> None:
 @as_option
 @json_option
 def send(file: Path, source: str, bearer: str | None, as_person: str | None, as_json: bool) -> None:
-    """Send the alert in FILE to the server, byte by byte as it is; a list's alerts one after the other.
+    """Send the alert in FILE to the server. It goes byte by byte as it is; a list's alerts one after the other.
 
     You send as yourself (STANCH_TOKEN), or with --bearer as the source.
     """
@@ -99,6 +99,14 @@ def _bodies(file: Path) -> tuple[list[bytes], bool]:
     if not listed:
         fail("bad_json", f"{file} holds an empty list. Nothing was done.")
     return [json.dumps(each, ensure_ascii=True).encode() for each in listed], True
+
+
+def one_alert(file: Path) -> bytes:
+    """The one alert of a file, as bytes."""
+    bodies, _ = _bodies(file)
+    if len(bodies) > 1:
+        fail("batch", f"{file} holds {len(bodies)} alerts. Nothing was sent.", "`stanch alert send` sends them all.")
+    return bodies[0]
 
 
 def _no_secret(_reference: str) -> str:

@@ -159,7 +159,8 @@ def steps(found: Iterable[Mapping[str, Any]], paint: Paint = PLAIN) -> list[str]
         name = clean(step["path"]) + (f"[{step['item']}]" if step.get("item") else "")
         what = clean(step.get("action") or step["kind"])
         mark = paint(MARKS.get(status, " "), COLOURS.get(status, ""))
-        tail = clean(step.get("summary") or step.get("message") or step.get("waiting_for") or "")
+        waits = step.get("waiting_for") if step.get("waiting_for") != step["kind"] else ""
+        tail = clean(step.get("summary") or step.get("message") or waits or "")
         line = f"  {mark} {status:<8} {name:<28} {what:<38}".rstrip()
         lines.append(line)
         if tail:
@@ -176,21 +177,19 @@ def notices(found: Iterable[Mapping[str, Any]]) -> list[str]:
     lines = []
     for notice in found:
         state = notice.get("state") or "undelivered"
-        body = notice.get("body") or {}
-        lines += _wrap(
-            f"{_clock_time(notice.get('at'))} {notice.get('urgency', 'normal'):<6} {state:<11} {told(body)}",
-            "  ",
-        )
+        head = f"{_clock_time(notice.get('at'))} {notice.get('urgency', 'normal'):<6} {state:<11}"
+        lines += _wrap(f"{head} {told(notice)}", "  ")
     return lines
 
 
-def told(body: Mapping[str, Any]) -> str:
-    """A notice's body in a line."""
+def told(notice: Mapping[str, Any]) -> str:
+    """What a notice says, in a line."""
+    body, step = notice.get("body") or {}, notice.get("step") or ""
     if body.get("kind") == "gate":
-        return f"Decide: {clean(body.get('question', ''))}"
+        return clean(f"Decide {step}: {body.get('question', '')}")
     if body.get("kind") == "result":
         by = ", ".join(body.get("by") or ())
-        return clean(f"{body.get('gate')} {body.get('status')}" + (f" by {by}" if by else ""))
+        return clean(f"{step}: {body.get('status')}" + (f" by {by}" if by else ""))
     return clean(body.get("text") or body.get("kind") or "")
 
 
@@ -291,7 +290,10 @@ def _form(form: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _who(entry: Mapping[str, Any]) -> list[str]:
     who = entry.get("who") or {}
     needs = [f"{need['count']} of {' or '.join(need['roles'])}" for need in who.get("needs", ())]
-    lines = _wrap(f"who: {'; '.join(needs) or 'nobody can'}", "  ")
+    may = f" ({_names({'sample': who['may'], 'count': len(who['may'])})})" if who.get("may") else ""
+    lines = _wrap(f"who: {'; '.join(needs) or 'nobody can'}{may}", "  ")
+    if who.get("reachable") is False:
+        lines += _wrap("NOT ENOUGH PEOPLE may decide this: add one (stanch people add), or break the glass.", "  ")
     if who.get("excluded"):
         lines += _wrap(f"may not approve (asked for it): {', '.join(map(clean, who['excluded']))}", "  ")
     decided = [f"{clean(vote['person'])} {vote['verdict']}" for vote in entry.get("decided") or ()]

@@ -6,7 +6,7 @@ import click
 
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option, reason_option, run_option
-from worker.cli.output import emit, fail, json_option, show
+from worker.cli.output import emit, fail, json_option, say, show
 from worker.cli.values import pairs, typed
 
 DIGEST = click.option(
@@ -181,7 +181,7 @@ def undo(
                 "A run offers it when it is cancelled: `stanch incident cancel`.",
             )
         if digest is None or len(offers) > 1:
-            show("\n\n".join(card.question(incident_id, entry, datetime.now(UTC)) for entry in offers))
+            say("\n\n".join(card.question(incident_id, entry, datetime.now(UTC)) for entry in offers))
             fail("digest_mismatch", "Nothing was undone.", "Say what you accept: --digest (and --run).")
         offer = offers[0]
         body = {

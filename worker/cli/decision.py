@@ -45,7 +45,7 @@ def list_(mine: bool, incident: str | None, as_person: str | None, as_json: bool
 @as_option
 @json_option
 def show_(incident_id: str, step: str | None, as_person: str | None, as_json: bool) -> None:
-    """The cards that wait in an incident: what will happen, who decides, what to type."""
+    """The cards that wait in an incident. What will happen, who decides, what to type."""
     with connect(as_person) as api:
         found = api.get("/v1/decisions", incident=incident_id)["decisions"]
     found = [entry for entry in found if step in (None, entry["step"])]

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from worker.cli import card, deciding, life
+from worker.cli.alert import one_alert
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, show
@@ -43,12 +44,15 @@ def start(
     as_person: str | None,
     as_json: bool,
 ) -> None:
-    """Open an incident and start PLAYBOOK in it, or start what an alert asks for."""
+    """Open an incident and start PLAYBOOK. With --alert start what the alert asks for.
+
+    Prints the incident's id.
+    """
     if (playbook is None) == (alert is None):
         raise click.UsageError("Name a PLAYBOOK or an --alert FILE, one of them.")
     with connect(as_person) as api:
         if alert is not None:
-            answer = api.send(at("alerts", source), alert.read_bytes())
+            answer = api.send(at("alerts", source), one_alert(alert))
         else:
             given = pairs(inputs, "-i")
             declared = _declared(api, str(playbook)) if given else {}
@@ -92,7 +96,7 @@ def list_(as_person: str | None, as_json: bool) -> None:
 @as_option
 @json_option
 def show_(incident_id: str, as_person: str | None, as_json: bool) -> None:
-    """Where an incident stands: what waits first, then runs, steps, clocks, notices."""
+    """Where an incident stands. First what waits for people, then runs, steps, clocks, notices."""
     with connect(as_person) as api:
         document = api.get(at("incidents", incident_id))
     if as_json:
@@ -159,7 +163,7 @@ def watch(incident_id: str, every: float, as_person: str | None) -> None:
 @as_option
 @json_option
 def export(incident_id: str, output: Path, as_person: str | None, as_json: bool) -> None:
-    """The incident's signed bundle: journal, evidence, drafts, plans, histories."""
+    """Write the signed bundle. It holds journal, evidence, drafts, plans, histories."""
     with connect(as_person) as api:
         size = api.download(at("incidents", incident_id, "export"), output)
     if as_json:

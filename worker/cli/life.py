@@ -33,9 +33,9 @@ def _of_run(verb: str, text: str) -> click.Command:
     return command
 
 
-pause = _of_run("pause", "Start no further step; what is under way ends by itself.")
+pause = _of_run("pause", "Start no further step. What is under way ends by itself.")
 resume = _of_run("resume", "Go on after a pause.")
-cancel = _of_run("cancel", "Cancel the runs; each then offers to undo what it did, and does its duties.")
+cancel = _of_run("cancel", "Cancel the runs. Each then offers to undo what it did, and does its duties.")
 
 
 @click.command()
@@ -74,7 +74,7 @@ def set_(
     as_person: str | None,
     as_json: bool,
 ) -> None:
-    """Set FACT to VALUE (JSON, else text); a person's word overrules an alert's."""
+    """Set FACT to VALUE. A value is JSON, else text; a person's word overrules an alert's."""
     if clear == (value is not None):
         raise click.UsageError("Give a VALUE or --clear, one of them.")
     body = {"fact": fact.removeprefix("incident."), "value": _value(value), "reason": reason}
@@ -125,7 +125,7 @@ def clock(
 @as_option
 @json_option
 def close(incident_id: str, false_alarm: bool, reason: str, as_person: str | None, as_json: bool) -> None:
-    """Close the incident; refused while an effect is unknown or a clock is open."""
+    """Close the incident. Refused while a run goes on, an effect is unknown or a clock is open."""
     body = {"status": "false_alarm" if false_alarm else "closed", "reason": reason}
     _post(incident_id, "close", body, as_person, as_json)
 

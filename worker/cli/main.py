@@ -64,7 +64,13 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
 @click.group(cls=Table, context_settings=CONTEXT)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Version.")
 def stanch() -> None:
-    """Incident response for CRM and AI systems: durable playbooks, people in control, a provable record."""
+    """Incident response for CRM and AI systems: durable playbooks, people in control, a provable record.
+
+    You are who STANCH_TOKEN says (`stanch people token NAME` makes one). Settings: stanch.toml here, or
+    STANCH_CONFIG; state in STANCH_HOME, by default .stanch here. With --json stdout holds one document.
+
+    Exit 0 fine, 1 refused or failed, 2 wrong usage, 3 integrity broken.
+    """
 
 
 def run(arguments: list[str] | None = None) -> None:
@@ -85,6 +91,8 @@ def execute(arguments: list[str]) -> int:
     except click.exceptions.Exit as ending:
         return ending.exit_code
     except click.ClickException as error:
+        if as_json:
+            return report(Refused("usage", error.format_message(), exit_code=error.exit_code), as_json=True)
         error.show()
         return error.exit_code
     except Refused as refused:

@@ -23,7 +23,7 @@ def bring(notices: Sequence[dict[str, Any]]) -> None:
         to = ", ".join(notice.get("to") or ()).replace("role:", "")
         bell = "\a" if page and sys.stdout.isatty() else ""
         head = "PAGE " if page else ""
-        text = card.told(notice.get("body") or {})
+        text = card.told(notice)
         sys.stdout.write(f"{bell}{head}{notice['incident']} → {clean(to)}: {text}\n")
     sys.stdout.flush()
 

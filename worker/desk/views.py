@@ -1,6 +1,7 @@
 """What a person is shown of incidents: live answers where a worker gives them, else the last snapshot."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -97,7 +98,7 @@ class Views:
             "alerts": self._store.incidents.alerts(incident),
             "runs": [_run(run) for run in runs],
             "steps": [_step(run["run"], step) for run in runs for step in run.get("steps", [])],
-            "waiting": [entry for run in runs for entry in run.get("waiting", [])],
+            "waiting": self._with_people([entry for run in runs for entry in run.get("waiting", [])]),
             "undoable": [{"run": run["run"], **entry} for run in runs for entry in run.get("undoable", [])],
             "notices": self._store.notices.of(incident),
             "clocks": status.get("clocks", []),
@@ -136,7 +137,28 @@ class Views:
         for each in ids:
             for run in await self.runs(each):
                 found.extend({"incident": each, **entry} for entry in run.get("waiting", []))
-        return sorted(found, key=lambda entry: entry.get("until") or "9999")
+        return sorted(self._with_people(found), key=lambda entry: entry.get("until") or "9999")
+
+    def _with_people(self, waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Each question with the names of those who may still decide it, and whether they are enough."""
+        if not waiting:
+            return []
+        people = {person.name: frozenset(person.roles) for person in self._store.people.list()}
+        return [{**entry, "who": eligible(entry, people)} for entry in waiting]
+
+
+def eligible(entry: dict[str, Any], people: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+    """A question's ``who``, with ``may``: who may still decide, and ``reachable``: whether they can be enough.
+
+    The run itself counts roles; this only tells people early where they would wait in vain.
+    """
+    who = entry.get("who") or {}
+    needs = [(frozenset(need["roles"]), need["count"]) for need in who.get("needs", ())]
+    decided = {vote["person"] for vote in entry.get("decided", ())}
+    able = {name: roles for name, roles in people.items() if name not in who.get("excluded", ())}
+    may = [name for name, roles in able.items() if name not in decided and any(roles & need for need, _ in needs)]
+    enough = all(sum(bool(roles & need) for roles in able.values()) >= count for need, count in needs)
+    return {**who, "may": sorted(may), "reachable": enough}
 
 
 def hold_document(store: Store) -> dict[str, Any]:
