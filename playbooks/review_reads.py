@@ -15,6 +15,11 @@ from playbooks.types import spoken
 if TYPE_CHECKING:
     from playbooks.review import Review
 
+_HINTS = {
+    "result": "result is known only in until of a verify.",
+    **dict.fromkeys(("yes", "on", "Yes", "On"), "Write true."),
+    **dict.fromkeys(("no", "off", "No", "Off"), "Write false."),
+}
 TEST = "Use default(), test it with is defined, or put the step under a when or if that tests it."
 
 
@@ -76,7 +81,7 @@ class Reads:
             self._below(at, read.chain, env)
         else:
             known = sorted((*ROOTS, *env.names))
-            hint = "result is known only in until of a verify." if head == "result" else ""
+            hint = _HINTS.get(head, "")
             hint = hint or did_you_mean(head, known) or f"Known here: {', '.join(known)}."
             self._review.report(at, "unsafe_expression", f"Nothing is named {head} here.", hint)
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from playbooks.contract import ActionFacts, Json
+from playbooks.expr_grammar import parse
+from playbooks.expr_text import ExprError, sole
 from playbooks.facts import FactError, coerce, kind_of, near, settable
 from playbooks.loader import Source
 from playbooks.model_steps import (
@@ -37,6 +39,9 @@ class StepRules:
 
     def check(self, loc: Loc, step: BaseStep, env: Env) -> None:
         """Check one step."""
+        if step.title is not None and "{{" in step.title:
+            said = "A title is shown as it stands; expressions mean nothing in it."
+            self._review.report((*loc, "title"), "bad_value", said, warning=True)
         match step:
             case ActionStep():
                 self._action(loc, loc, step.action, step.with_, env)
@@ -164,6 +169,8 @@ class StepRules:
             code = "wrong_type" if error.code == "wrong_type" else "bad_value"
             self._review.report(at, code, str(error))
             return
+        if _is_none(value):
+            self._review.report(at, "bad_value", f"incident.{name} has no value.", "Only a person can clear a fact.")
         kind = kind_of(name)
         if kind is not None and _has_template(value):
             self._fits(at, f"incident.{name}", kind.type, value, env)
@@ -195,6 +202,15 @@ class StepRules:
 
 def _listed(value: Json) -> Iterable[Json]:
     return value if isinstance(value, list) else [value]
+
+
+def _is_none(value: Json) -> bool:
+    """Whether a value is nothing but ``{{ none }}``."""
+    try:
+        source = sole(value) if isinstance(value, str) else None
+        return source is not None and getattr(parse(source), "value", ...) is None
+    except ExprError:
+        return False
 
 
 def _has_template(value: Json) -> bool:

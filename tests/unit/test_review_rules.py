@@ -192,6 +192,7 @@ def test_one_approval_covers_a_step() -> None:
     ("step", "code"),
     [
         ("- set: {incident.severity: »9}", "wrong_type"),
+        ("- set: {incident.thing: »'{{ none }}'}", "bad_value"),
         ("- set: {incident.severity: »high}", "wrong_type"),
         ("- set: {incident.severity: »'{{ incident.title }}'}", "wrong_type"),
         ("- set: {incident.personal_data: »maybe}", "wrong_type"),
@@ -212,6 +213,17 @@ def test_a_fact_nobody_counts_from_is_a_warning() -> None:
     (problem,) = judged(text)
     assert (problem.code, problem.severity) == ("bad_value", "warning")
     assert [(problem.line, problem.column)] == marks(text)
+
+
+def test_a_title_is_no_template() -> None:
+    text = whole("- {note: x, title: »'About {{ incident.id }}'}")
+    assert [(p.code, p.severity, (p.line, p.column)) for p in judged(text)] == [("bad_value", "warning", *marks(text))]
+
+
+@pytest.mark.parametrize(("word", "hint"), [("yes", "true"), ("no", "false"), ("on", "true"), ("off", "false")])
+def test_yes_and_no_are_true_and_false_in_conditions(word: str, hint: str) -> None:
+    (problem,) = judged(whole(f"- {{note: x, when: {word}}}"))
+    assert (problem.code, problem.hint) == ("unsafe_expression", f"Write {hint}.")
 
 
 # --- size and cycles ------------------------------------------------------------------------------
