@@ -4,7 +4,7 @@
 pure: the same playbook, library, actions, policy and inputs give the same digest anywhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from playbooks import expr
@@ -139,6 +139,7 @@ def compile_plan(
     ask_missing: bool = False,
     regimes: Regimes | None = None,
     safety: bool = True,
+    judged: Sequence[Problem] | None = None,
 ) -> Compiled:
     """Judge a playbook and write the plan of one run.
 
@@ -154,11 +155,15 @@ def compile_plan(
             directly before the first step that depends on them (design, section 8); else they are problems.
         regimes: As for ``validate``.
         safety: As for ``validate``.
+        judged: What ``validate`` said with this very library, actions, policy and regimes, if it was asked before:
+            judging takes longer than all the rest.
 
     Returns:
         The plan with its digest, or the errors.
     """
-    found = validate(source, library=library, actions=actions, policy=policy, regimes=regimes, safety=safety)
+    if judged is None:
+        judged = validate(source, library=library, actions=actions, policy=policy, regimes=regimes, safety=safety)
+    found = list(judged)
     if has_errors(found):
         return Compiled(None, "", tuple(found))
     values, wrong = _values(source, inputs, incident)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from playbooks.compile import MAX_PLAN, Compiled, compile_plan
+from playbooks.compile import MAX_PLAN, Compiled, compile_plan, validate
 from playbooks.contract import Mode, RunContext
 from playbooks.loader import Library
 from playbooks.plan import PLAN_VERSION, PlannedStep, RunPlan
@@ -312,3 +312,10 @@ def test_a_plan_has_at_most_256_kb_with_its_inputs() -> None:
     size = len(rfc8785.dumps(plan(text, inputs={"data": ""}).model_dump(mode="json")))
     assert compiled(text, inputs={"data": "x" * (MAX_PLAN - size)}).plan is not None
     assert refusals(compiled(text, inputs={"data": "x" * (MAX_PLAN - size + 1)})) == [("plan_too_large", 7)]
+
+
+def test_what_was_judged_before_is_believed() -> None:
+    before = validate(loaded(LOOK), library=Library(), actions=ACTIONS, policy=Policy())
+    assert compiled(LOOK, judged=before) == compiled(LOOK)
+    wrong = validate(loaded(whole("- {id: look, action: lab.nothing}")), library=Library(), actions=ACTIONS)
+    assert refusals(compiled(LOOK, judged=wrong)) == [(problem.code, problem.line) for problem in wrong]

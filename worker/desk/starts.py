@@ -5,7 +5,7 @@ A crash between keeping and starting is mended by the reconciler: every id is fi
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
@@ -16,7 +16,7 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from playbooks.compile import compile_plan
+from playbooks.compile import compile_plan, validate
 from playbooks.contract import ActionFacts, Json, NewEntry, Notice, RunContext, Urgency
 from playbooks.loader import Library
 from playbooks.policy import Policy
@@ -66,6 +66,8 @@ class Starts:
         self._store, self._client, self._installation = store, client, installation
         # Kept only while somebody holds or awaits one.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # A playbook's problems do not change while the installation does not; the first start finds them.
+        self._judged: dict[str, Sequence[Problem]] = {}
 
     async def by_person(
         self,
@@ -229,10 +231,10 @@ class Starts:
         )
 
     async def _launch(self, incident: str, facts: FactsSnapshot, given: RunInput | None, count: int) -> bool:
-        """Start both workflows at the same time; whether both are surely there."""
+        """Start both workflows at the same time, the run a hair before; whether both are surely there."""
         tasks = [self._attach(incident, facts, given.run if given else None, count)]
         if given is not None:
-            tasks.append(self._start_run(given))
+            tasks.insert(0, self._start_run(given))
         return all(await asyncio.gather(*tasks))
 
     async def _start_run(self, given: RunInput) -> bool:
@@ -289,17 +291,23 @@ class Starts:
     def _plan(
         self, playbook: str, inputs: Mapping[str, Json], incident: Mapping[str, Json], *, ask: bool
     ) -> tuple[Any, str]:
-        installation = self._installation
+        installation, source = self._installation, self.source(playbook)
+        standing: dict[str, Any] = {
+            "library": installation.library,
+            "actions": installation.actions,
+            "policy": installation.policy,
+            "regimes": shipped,
+        }
+        if playbook not in self._judged:
+            self._judged[playbook] = validate(source, **standing)
         compiled = compile_plan(
-            self.source(playbook),
-            library=installation.library,
-            actions=installation.actions,
-            policy=installation.policy,
+            source,
+            **standing,
             inputs=inputs,
             incident=incident,
             context=installation.context,
             ask_missing=ask,
-            regimes=shipped,
+            judged=self._judged[playbook],
         )
         errors = [problem for problem in compiled.problems if problem.severity == "error"]
         if compiled.plan is None or errors:
