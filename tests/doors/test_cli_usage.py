@@ -70,6 +70,21 @@ def test_without_a_token_nothing_is_sent(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_in_a_demos_home_nobody_is_told_to_make_a_token(tmp_path):
+    (tmp_path / "exercise-tokens.json").write_text('{"amal": "t"}')
+    done = stanch("incident", "list", home=tmp_path)
+    assert done.returncode == 1
+    assert "[no_token]" in done.stderr and "--as NAME" in done.stderr and "STANCH_TOKEN" not in done.stderr
+
+
+def test_the_timeline_says_which_clock_started(tmp_path, answering):
+    url, answer, _asked = answering
+    entry = {"seq": 7, "at": "2026-11-24T10:00:00.000000Z", "actor": "stanch", "kind": "clock.started"}
+    answer.body = {"entries": [{**entry, "body": {"clock": "eu_gdpr_art33/sa_notification", "state": "candidate"}}]}
+    done = stanch("incident", "timeline", "INC-2026-1", home=tmp_path, STANCH_URL=url, STANCH_TOKEN="t")
+    assert "clock.started" in done.stdout and "clock=eu_gdpr_art33/sa_notification state=candidate" in done.stdout
+
+
 def test_an_unreachable_server_is_said_as_one_json_document(tmp_path):
     done = stanch("incident", "list", "--json", home=tmp_path, STANCH_TOKEN="t", STANCH_URL="http://127.0.0.1:1")
     assert done.returncode == 1

@@ -193,7 +193,9 @@ def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClie
         raise ApiError(
             "no_token",
             "You have not said who you are. Nothing was done.",
-            "Set STANCH_TOKEN to the token that `stanch people token NAME` printed once.",
+            "Add --as NAME: this is a demo's or an exercise's home."
+            if (folder / TOKENS_FILE).exists()
+            else "Set STANCH_TOKEN to the token that `stanch people token NAME` printed once.",
         )
     return ApiClient(str(url), token)
 

@@ -16,6 +16,10 @@ from worker.cli.output import clean, emit, fail, json_option, show
 from worker.cli.values import pairs, typed
 
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
+TOLD = frozenset(
+    {"step", "item", "action", "verb", "code", "status", "verdict", "playbook", "fact", "gate", "clock", "state"}
+)
+"""Of a journal entry's body, what a line of the timeline shows."""
 
 
 @click.group()
@@ -127,7 +131,7 @@ def timeline_line(entry: dict[str, Any]) -> str:
     what = " ".join(
         f"{key}={clean(value)}"
         for key, value in body.items()
-        if key in ("step", "item", "action", "verb", "code", "status", "verdict", "playbook", "fact", "gate")
+        if key in TOLD
         and value is not None
     )
     when, actor = entry["at"][:19], clean(entry["actor"])
