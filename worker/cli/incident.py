@@ -128,12 +128,7 @@ def timeline(incident_id: str, after: int, as_person: str | None, as_json: bool)
 def timeline_line(entry: dict[str, Any]) -> str:
     """One journal entry in a line."""
     body = entry.get("body") or {}
-    what = " ".join(
-        f"{key}={clean(value)}"
-        for key, value in body.items()
-        if key in TOLD
-        and value is not None
-    )
+    what = " ".join(f"{key}={clean(value)}" for key, value in body.items() if key in TOLD and value is not None)
     when, actor = entry["at"][:19], clean(entry["actor"])
     return f"{entry['seq']:>5} {when}Z {actor:<12} {entry['kind']:<24} {what}".rstrip()
 

@@ -140,7 +140,7 @@ def _refused(answer: requests.Response, session: PinnedSession) -> ConnectorErro
     if status < 500 and status != 429:
         return AuthFailed(
             f"Salesforce refuses the sign-in ({status} {code}). Nothing was done. Check consumer key, user, its "
-            "pre-authorisation for the app, and the key or secret; `stanch doctor` tries them one by one."
+            "pre-authorisation for the app, and the key or secret. `stanch doctor` tries again."
         )
     found = of_answer(status, answer.content, "signing in", write=False, session=session)
     return found if not isinstance(found, Expired) else RateLimited(str(found))
