@@ -87,7 +87,13 @@ def zone(name: str) -> ZoneInfo:
 
 def versions() -> dict[str, str]:
     """Versions of what the instants depend on beside the rules: ``tzdata`` and ``holidays``."""
-    return {"tzdata": metadata.version("tzdata"), "holidays": metadata.version("holidays")}
+    return {name: _version(name) for name in ("tzdata", "holidays")}
+
+
+@lru_cache
+def _version(name: str) -> str:
+    # Reading a distribution's description takes longer than counting all clocks.
+    return metadata.version(name)
 
 
 def _midnight(day: date, where: ZoneInfo) -> datetime:
