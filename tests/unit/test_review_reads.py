@@ -206,6 +206,7 @@ def test_a_human_step_that_may_go_on_without(end: str) -> None:
 
 def test_covered_steps_may_be_denied() -> None:
     as_marked(whole(GO + note("steps.cut.count")), "maybe_unset")
+    as_marked(whole(GO.replace("lab.cut", "lab.look") + note("steps.cut.count")), "maybe_unset")
     fine(whole(GO + note("steps.cut.count | default(0)")))
     fine(whole(GO + note("steps.go.approved")))
     block = GO.replace("- {id: cut, action: lab.cut}", "- id: cut\n  do:\n    - {id: inner, action: lab.cut}")

@@ -86,6 +86,7 @@ def test_the_command_prints_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert execute(["playbook", "schema"]) == 0
     assert json.loads(capsys.readouterr().out) == SCHEMA
     assert SCHEMA["$schema"] == DIALECT
+    assert "null" not in json.dumps(SCHEMA)
 
 
 @pytest.mark.parametrize("name", Library.shipped().ids())
