@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from playbooks.contract import Mode
+from playbooks.policy import Policy, RiskRule
 
 FILE = "stanch.toml"
 TEST_HOLD = "STANCH_TEST_HOLD"
@@ -53,6 +54,24 @@ class SourceSettings(_Part):
     org: str = ""
 
 
+class RiskRuleSettings(RiskRule):
+    """How many must approve an action of one risk; a misspelt key would be a rule that nobody keeps."""
+
+    model_config = ConfigDict(extra="forbid")
+    count: int = Field(ge=0)
+
+
+class PolicySettings(Policy):
+    """The guard policy. ``rules`` replaces the default ones as a whole; a risk without a rule is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+    rules: dict[Literal["contain", "change", "destroy"], RiskRuleSettings] = Field(  # type: ignore[assignment]
+        default_factory=lambda: {
+            name: RiskRuleSettings.model_validate(rule.model_dump()) for name, rule in Policy().rules.items()
+        }
+    )
+
+
 class FileSettings(_Part):
     """What ``stanch.toml`` may hold."""
 
@@ -65,7 +84,7 @@ class FileSettings(_Part):
     log_level: str = "INFO"
     playbooks: tuple[str, ...] = ()
     """Folders of further playbooks."""
-    policy: dict[str, Any] = Field(default_factory=dict)
+    policy: PolicySettings = PolicySettings()
     protected: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     """System to names or ids of protected targets; ``"*"`` for every system."""
     payload_keys: str | None = None

@@ -6,7 +6,6 @@ from temporalio.client import Client
 from activities.catalog import CATALOG
 from playbooks.contract import RunContext
 from playbooks.loader import Library
-from playbooks.policy import Policy
 from worker.alerts.door import alerts_router
 from worker.alerts.intake import Intake
 from worker.cli.client import SERVER_FILE, written
@@ -33,7 +32,7 @@ def installation(settings: Settings, desk_keys: dict[str, str]) -> Installation:
     return Installation(
         library=library(settings),
         actions=CATALOG.facts(),
-        policy=Policy.model_validate(settings.file.policy),
+        policy=settings.file.policy,
         context=RunContext(mode=settings.mode),
         queue_prefix=settings.queue_prefix,
         desk_keys=desk_keys,

@@ -5,9 +5,10 @@ import os
 import pytest
 
 from playbooks.contract import Mode
+from playbooks.policy import Policy
 from worker.edge import stop_points
 from worker.secrets import SecretError, Secrets
-from worker.settings import Settings, SettingsError
+from worker.settings import PolicySettings, Settings, SettingsError
 
 
 def test_without_anything_the_defaults_hold(tmp_path):
@@ -40,6 +41,9 @@ def test_variables_outrank_the_file(tmp_path):
         ('mode = "live"\ncolour = 3\n', r"stanch\.toml:2: colour: there is no such setting"),
         ("[api]\nhost = 'x'\nport = 'many'\n", r"stanch\.toml:3: api\.port"),
         ("[alerts.panther]\nscheme = 'trust'\n", r"stanch\.toml:2: alerts\.panther\.scheme"),
+        ("[policy]\nlarge = 5\n", r"stanch\.toml:2: policy\.large: there is no such setting"),
+        ("[policy.rules.contian]\ncount = 2\n", r"stanch\.toml:1: policy\.rules\.contian"),
+        ("[policy.rules.contain]\ncuont = 2\ncount = 1\n", r"stanch\.toml:2: policy\.rules\.contain\.cuont"),
         ("mode = live\n", r"stanch\.toml is not TOML: .*line 1"),
     ],
 )
@@ -47,6 +51,15 @@ def test_a_wrong_file_is_told_with_its_line(tmp_path, text, where):
     (tmp_path / "stanch.toml").write_text(text)
     with pytest.raises(SettingsError, match=where):
         Settings.load({}, tmp_path)
+
+
+def test_a_policy_of_the_file_is_the_policy(tmp_path):
+    assert Settings.load({}, tmp_path).file.policy == PolicySettings()
+    assert Settings.load({}, tmp_path).file.policy.model_dump() == Policy().model_dump()
+    (tmp_path / "stanch.toml").write_text("[policy]\nlarge_over = 10\n[policy.rules.contain]\ncount = 2\n")
+    policy = Settings.load({}, tmp_path).file.policy
+    assert (policy.large_over, policy.rules["contain"].count) == (10, 2)
+    assert "destroy" not in policy.rules, "a risk without a rule is refused, so nothing is filled in"
 
 
 @pytest.mark.parametrize(

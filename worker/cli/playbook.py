@@ -152,7 +152,6 @@ def plan(name: str, inputs: tuple[str, ...], as_json: bool) -> None:
     """The plan that a start would freeze: steps, approvals, actions. Changes nothing."""
     from activities.catalog import CATALOG
     from playbooks.contract import RunContext
-    from playbooks.policy import Policy
     from worker.desk.playbooks import described, planned
 
     settings = _settings()
@@ -166,7 +165,7 @@ def plan(name: str, inputs: tuple[str, ...], as_json: bool) -> None:
         _library(settings.playbook_folders, source),
         values,
         actions=CATALOG.facts(),
-        policy=Policy.model_validate(settings.file.policy),
+        policy=settings.file.policy,
         context=RunContext(mode=settings.mode),
     )
     if compiled.plan is None:
