@@ -122,8 +122,6 @@ class Container:
                 raise NotIntact(record.name, "it does not lie where the member before it ends")
             if (record.made_by, record.outer) != (records[0].made_by, records[0].outer) or record.inner:
                 raise NotIntact(record.name, "its attributes in the directory are not those of the other members")
-            if record.method == STORED and record.packed != record.size:
-                raise NotIntact(record.name, "it is stored in fewer or more bytes than it has")
             at = self._content(record) + record.packed
         if at != self._start:
             raise NotIntact("", "there are bytes between its last member and its directory")

@@ -166,6 +166,16 @@ def test_evidence_that_the_home_lost_is_told_and_never_passed_over(tmp_path: Pat
     assert found.value.member == f"evidence/{lost}"
 
 
+def test_an_entry_that_refers_to_evidence_nobody_kept_is_named(tmp_path: Path) -> None:
+    store, incident = filled(tmp_path)
+    (seq,) = store.journal.append(incident, [entry("x", result_ref="sha256:" + "5" * 64)])
+    export(store, incident, tmp_path / "b.zip", histories(incident))
+    store.close()
+    with pytest.raises(NotIntact, match=f"entry {seq} refers to it") as found:
+        verify(tmp_path / "b.zip", known_signers(tmp_path))
+    assert (found.value.member, found.value.seq) == ("evidence/" + "5" * 64, seq)
+
+
 def test_what_else_is_missing_is_listed_and_the_rest_is_intact(tmp_path: Path) -> None:
     store, incident = filled(tmp_path)
     (tmp_path / "drafts" / incident / "gdpr-authority.md").unlink()

@@ -6,6 +6,7 @@ import struct
 import time
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -121,6 +122,46 @@ def test_members_that_share_their_bytes_are_refused(held: Members, refused: Refu
     second = content.index(b"PK\x01\x02", at + 4)
     struct.pack_into("<L", content, second + CENTRAL.size - 4, 0)
     refused(bytes(content))
+
+
+def rebuilt(content: bytes, gap_before: int | None) -> bytes:
+    """The file with junk before its member of that number, or before its directory; all pointers mended."""
+    start = END.unpack(content[-END.size :])[6]
+    at, offsets = start, []
+    while content[at : at + 4] == b"PK\x01\x02":
+        row = CENTRAL.unpack_from(content, at)
+        offsets.append((at, row[-1]))
+        at += CENTRAL.size + sum(row[10:13])
+    cut = start if gap_before is None else offsets[gap_before][1]
+    changed = bytearray(content[:cut] + b"junk" + content[cut:])
+    for place, offset in offsets:
+        if offset >= cut:
+            struct.pack_into("<L", changed, place + 4 + CENTRAL.size - 4, offset + 4)
+    struct.pack_into("<L", changed, len(changed) - 6, start + 4)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("gap_before", [0, 1, 5, None])
+def test_bytes_that_belong_to_no_member_are_refused(held: Members, refused: Refused, gap_before: int | None) -> None:
+    hidden = rebuilt(packed(held), gap_before)
+    with zipfile.ZipFile(io.BytesIO(hidden)) as opened:
+        assert opened.testzip() is None
+    refused(hidden)
+
+
+def test_a_checksum_that_is_wrong_in_both_places_is_refused(held: Members, refused: Refused) -> None:
+    content = bytearray(packed(held))
+    right = struct.pack("<L", zlib.crc32(held[JOURNAL]))
+    assert content.count(right) == 2
+    assert refused(bytes(content.replace(right, b"\0\1\2\3"))).member == JOURNAL
+
+
+def test_a_stored_member_has_one_size(held: Members, refused: Refused) -> None:
+    content = bytearray(packed(held))
+    right = struct.pack("<2L", *[len(held[JOURNAL])] * 2)
+    for wrong in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        sizes = struct.pack("<2L", *(len(held[JOURNAL]) + by for by in wrong))
+        refused(bytes(content.replace(right, sizes)))
 
 
 def test_a_directory_of_very_many_members_is_refused_unread(refused: Refused) -> None:

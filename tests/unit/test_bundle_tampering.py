@@ -284,6 +284,8 @@ def test_not_even_an_insider_adds_or_drops_evidence_or_a_plan(held: Members, ref
         rest = {other: content for other, content in held.items() if other != name}
         folder = name.split("/", maxsplit=1)[0]
         assert refused(signed_anew(rest, key)).member.startswith(folder)
+    name = next(name for name in held if name.startswith("evidence/"))
+    assert "digest that its name says" in refused(signed_anew({**held, name: b"other"}, key)).message
     forged = "evidence/" + "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
     assert "no entry" in refused(signed_anew({**held, forged: b""}, key)).message
     assert refused(signed_anew({**held, "evidence/" + "0" * 64: b"x"}, key)).member == "evidence/" + "0" * 64
