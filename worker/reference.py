@@ -1,6 +1,7 @@
 """The generated pages of the documentation: kinds of steps, actions, commands.
 
-``python -m worker.reference`` writes them. A test compares the pages with what this module gives, so that they cannot go stale.
+``python -m worker.reference`` writes them. A test compares the pages with what this module gives, so that they
+cannot go stale.
 """
 
 import sys
