@@ -11,13 +11,16 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from temporalio.api.common.v1 import Payload
-from temporalio.converter import PayloadCodec
+from temporalio.contrib.pydantic import PydanticPayloadConverter
+from temporalio.converter import CompositePayloadConverter, EncodingPayloadConverter, PayloadCodec
 
 ENCODING = b"binary/encrypted"
+UNREADABLE = b"stanch/unreadable"
 KEY_ID = "stanch-key-id"
 NONCE_BYTES = 12
 KEY_BYTES = 32
@@ -101,8 +104,26 @@ class KeyRing:
         return cls.parse(path.read_text())
 
 
+class ReadablePayloadConverter(CompositePayloadConverter):
+    """Pydantic models; a payload that the codec could not read is refused with the reason."""
+
+    def __init__(self) -> None:
+        """Made by the SDK."""
+        super().__init__(_Unreadable(), *PydanticPayloadConverter().converters.values())
+
+
+class _Unreadable(EncodingPayloadConverter):
+    encoding = UNREADABLE.decode()
+
+    def to_payload(self, value: Any) -> None:
+        return None
+
+    def from_payload(self, payload: Payload, type_hint: type | None = None) -> Any:
+        raise CodecError(payload.data.decode(errors="replace"))
+
+
 class EncryptionCodec(PayloadCodec):
-    """Encrypts every payload, and refuses to read one that is not encrypted."""
+    """Encrypts every payload, and reads none that is not encrypted."""
 
     def __init__(self, ring: KeyRing, *, allow_plain: bool = False) -> None:
         """``allow_plain`` lets histories from before encryption be read."""
@@ -117,10 +138,17 @@ class EncryptionCodec(PayloadCodec):
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Decrypt each payload with the key it names.
 
-        Raises:
-            CodecError: it is plain, its key is not on the ring, or it was altered.
+        One that is plain, altered, or under a key that is not on the ring becomes a payload that cannot be
+        converted. Raising here would fail the whole task that brings it: anybody who may speak to Temporal
+        could bring a run to a standstill.
         """
-        return [self._decrypted(payload) for payload in payloads]
+        return [self._readable(payload) for payload in payloads]
+
+    def _readable(self, payload: Payload) -> Payload:
+        try:
+            return self._decrypted(payload)
+        except CodecError as error:
+            return Payload(metadata={"encoding": UNREADABLE}, data=str(error).encode())
 
     def _encrypted(self, payload: Payload) -> Payload:
         nonce = os.urandom(NONCE_BYTES)

@@ -15,7 +15,8 @@ from temporalio.runtime import Runtime
 from temporalio.service import RPCError
 from temporalio.worker import Replayer, Worker
 
-from worker.codec import EncryptionCodec, KeyRing
+from worker.codec import EncryptionCodec, KeyRing, ReadablePayloadConverter
+from worker.interceptors import WellFormed
 from worker.sandbox import workflow_runner
 from worker.settings import Settings, SettingsError
 
@@ -37,6 +38,7 @@ def data_converter(ring: KeyRing, *, allow_plain: bool = False) -> DataConverter
     """Pydantic models, encrypted; messages and stack traces of failures too."""
     return dataclasses.replace(
         pydantic_data_converter,
+        payload_converter_class=ReadablePayloadConverter,
         payload_codec=EncryptionCodec(ring, allow_plain=allow_plain),
         failure_converter_class=DefaultFailureConverterWithEncodedAttributes,
     )
@@ -48,6 +50,7 @@ def plugin(ring: KeyRing, *, allow_plain: bool = False) -> SimplePlugin:
         "stanch",
         data_converter=data_converter(ring, allow_plain=allow_plain),
         workflow_runner=workflow_runner(),
+        interceptors=[WellFormed()],
     )
 
 

@@ -61,8 +61,7 @@ def judge(
     if any(vote.person == decision.person for vote in (*gate.votes, *gate.denials)):
         return refuse("already_decided")
     if not may_decide(gate, decision):
-        roles = sorted({role for need in gate.needs for role in need.roles})
-        return refuse("wrong_role", f"It takes: {', '.join(roles)}.")
+        return refuse("wrong_role", f"It takes: {', '.join(deciding_roles(gate, decision.verdict))}.")
     if decision.verdict == "break_glass" and not decision.reason.strip():
         return refuse("bad_value", "Break-glass needs a reason.")
     if decision.verdict == "answer":
@@ -73,11 +72,18 @@ def judge(
 
 
 def may_decide(gate: Gate, decision: Decision) -> bool:
-    """Whether the person's roles at that moment count for any of the gate's needs."""
-    held = set(decision.roles_at)
-    if decision.verdict == "break_glass" and BREAK_GLASS_ROLE in held:
-        return True
-    return any(held & set(need.roles) for need in gate.needs)
+    """Whether the person's roles at that moment count for any of the gate's needs.
+
+    Breaking the glass is the incident commander's alone: one of those who are needed must not stand in for all.
+    """
+    return bool(set(decision.roles_at) & set(deciding_roles(gate, decision.verdict)))
+
+
+def deciding_roles(gate: Gate, verdict: str) -> list[str]:
+    """Roles whose holders may give this verdict."""
+    if verdict == "break_glass":
+        return [BREAK_GLASS_ROLE]
+    return sorted({role for need in gate.needs for role in need.roles})
 
 
 def count(gate: Gate, decision: Decision) -> DecisionReceipt:

@@ -1,7 +1,7 @@
 """PlaybookRun: one run of one plan. Thin: it starts the walk, takes decisions, and ends or continues as new."""
 
 import asyncio
-from datetime import timedelta
+import re
 
 from temporalio import workflow
 
@@ -19,7 +19,7 @@ from workflows.run import Run
 from workflows.state import STATE_VERSION, FactsSnapshot
 from workflows.status import status_of
 
-NEW_ID_AFTER = timedelta(0)
+PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @workflow.defn(name="PlaybookRun")
@@ -156,7 +156,10 @@ class PlaybookRun:
 
     @workflow.signal
     def desk_keys_changed(self, keys: dict[str, str]) -> None:
-        """The desk's public keys were rotated; only these count from now on."""
+        """The desk's public keys were rotated; only these count from now on. What is no key changes nothing."""
+        if not keys or not all(PUBLIC_KEY.fullmatch(str(key)) for key in keys.values()):
+            workflow.logger.warning("a change of the desk's keys was dropped: it holds something that is no key")
+            return
         self._run.state.desk_keys = dict(keys)
         self._run.note("desk_keys.changed", keys=sorted(keys))
 

@@ -51,6 +51,29 @@ always:
     on_timeout: [unanswered]
 """
 
+HASTY = """
+stanch: 1
+id: hasty
+version: 1.0.0
+title: Decided at once or not at all
+steps:
+  - {id: things, action: lab.list_things, with: {prefix: t}}
+  - id: go
+    approve: [one]
+    by: {roles: [crm_owner], count: 2}
+    within: 1s
+    on_timeout: [deny]
+    on_deny: continue
+  - {id: one, phase: contain, action: lab.touch, with: {name: x}}
+always:
+  - id: data
+    ask: Did personal data leave?
+    by: {roles: [privacy_officer]}
+    form: {left: {type: boolean}}
+    within: 1h
+    on_timeout: [unanswered]
+"""
+
 CAST = {
     "amal": ("crm_owner",),
     "bo": ("crm_owner",),
@@ -116,6 +139,7 @@ async def house(worker_env: Any, tmp_path: Any) -> AsyncIterator[House]:
     """The installation, listening, with its workers at work."""
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "playbooks" / "contain-things.yaml").write_text(PLAYBOOK)
+    (tmp_path / "playbooks" / "hasty.yaml").write_text(HASTY)
     key = Ed25519PrivateKey.generate()
     installation = Installation(
         library=Library.of(tmp_path / "playbooks"),

@@ -6,9 +6,14 @@ import stat
 import pytest
 from temporalio.api.common.v1 import Payload
 
-from worker.codec import KEY_ID, CodecError, EncryptionCodec, KeyRing
+from worker.codec import KEY_ID, CodecError, EncryptionCodec, KeyRing, ReadablePayloadConverter
 
 PLAIN = Payload(metadata={"encoding": b"json/plain"}, data=b'{"person":"Jane Doe"}')
+
+
+async def read(codec, payloads):
+    """As a client or worker reads them: what cannot be decoded is refused when it is converted."""
+    return ReadablePayloadConverter().from_payloads(await codec.decode(payloads))
 
 
 async def test_a_payload_comes_back_and_shows_nothing_on_the_way():
@@ -26,13 +31,13 @@ async def test_old_payloads_stay_readable_after_a_rotation():
     assert await EncryptionCodec(new).decode(sealed) == [PLAIN]
     assert (await EncryptionCodec(new).encode([PLAIN]))[0].metadata[KEY_ID] == new.current.encode()
     with pytest.raises(CodecError, match="not on the ring"):
-        await EncryptionCodec(old).decode(await EncryptionCodec(new).encode([PLAIN]))
+        await read(EncryptionCodec(old), await EncryptionCodec(new).encode([PLAIN]))
 
 
 async def test_a_plain_payload_is_not_read_unless_that_is_allowed():
     ring = KeyRing.fresh()
     with pytest.raises(CodecError, match="unencrypted"):
-        await EncryptionCodec(ring).decode([PLAIN])
+        await read(EncryptionCodec(ring), [PLAIN])
     assert await EncryptionCodec(ring, allow_plain=True).decode([PLAIN]) == [PLAIN]
 
 
@@ -46,7 +51,13 @@ async def test_an_altered_payload_is_refused(change):
     else:
         sealed.metadata[KEY_ID] = b"other"
     with pytest.raises(CodecError, match="altered"):
-        await EncryptionCodec(ring).decode([sealed])
+        await read(EncryptionCodec(ring), [sealed])
+
+
+async def test_one_unreadable_payload_does_not_keep_the_others_from_being_read():
+    codec = EncryptionCodec(KeyRing.fresh())
+    first, _, last = await codec.decode([*(await codec.encode([PLAIN])), PLAIN, *(await codec.encode([PLAIN]))])
+    assert first == last == PLAIN
 
 
 def test_the_ring_of_a_home_is_made_once_and_for_its_owner_only(tmp_path):

@@ -92,6 +92,7 @@ def test_one_is_not_enough_and_the_receipt_says_who_is_missing() -> None:
         (gate(), decision(roles=()), "wrong_role"),
         (gate(), decision(verdict="break_glass", roles=("incident_commander",)), "bad_value"),
         (gate(), decision(verdict="break_glass", roles=("legal",), reason="now"), "wrong_role"),
+        (gate(), decision(verdict="break_glass", roles=("crm_owner",), reason="now"), "wrong_role"),
     ],
 )
 def test_refusals(held: Gate | None, made: Decision, expected: str) -> None:
