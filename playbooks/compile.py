@@ -11,7 +11,7 @@ from playbooks import expr
 from playbooks.compile_inputs import Missing, missing_inputs
 from playbooks.compile_steps import Planner
 from playbooks.contract import ActionFacts, Json, RunContext
-from playbooks.digest import jcs, plan_digest
+from playbooks.digest import jcs, sha256_hex
 from playbooks.expr import ExprError
 from playbooks.loader import Library, Source
 from playbooks.outline import Outline
@@ -31,7 +31,8 @@ MAX_DEPTH = 5
 
 @dataclass(frozen=True)
 class Compiled:
-    """``plan`` and its digest, or ``None`` and the errors that forbid one; warnings come with either."""
+    """``plan`` and its digest (SHA-256 of its canonical JSON: sub-playbooks, action versions and policy are in it), or
+    ``None`` and the errors that forbid one; warnings come with either."""
 
     plan: RunPlan | None
     digest: str
@@ -179,9 +180,10 @@ def compile_plan(
     frame = planner.frame(source, missing=missing)
     used = {name: actions[name] for name in sorted(planner.used)}
     plan = RunPlan(context=context, frame=frame, values=values, actions=used, policy=policy)
-    if len(jcs(plan)) > MAX_PLAN:
+    canonical = jcs(plan)
+    if len(canonical) > MAX_PLAN:
         return Compiled(None, "", (*found, _large(source)))
-    return Compiled(plan, plan_digest(plan), tuple(found))
+    return Compiled(plan, sha256_hex(canonical), tuple(found))
 
 
 def _values(

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import BaseModel
 
 from playbooks.contract import Decision, Envelope, Json, Mode, Verb
-from playbooks.plan import RunPlan
 
 
 def plain(value: Any) -> Json:
@@ -78,11 +77,6 @@ def sha256_hex(content: bytes | str) -> str:
 def digest_of(value: Any) -> str:
     """SHA-256 of the canonical JSON of a value or model."""
     return sha256_hex(jcs(value))
-
-
-def plan_digest(plan: RunPlan) -> str:
-    """``plan.digest``: the whole plan, with sub-playbooks, action versions and policy."""
-    return digest_of(plan)
 
 
 def envelope_digest(envelope: Envelope) -> str:
