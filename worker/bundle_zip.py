@@ -20,6 +20,8 @@ LOCATOR = struct.Struct("<4sLQL")
 WIDE = 0xFFFFFFFF
 MANY = 0xFFFF
 STORED, DEFLATED = 0, 8
+PLAIN, LARGE = 20, 45
+"""Versions of the format: of small members, and of those that are large or lie beyond 4 GB."""
 CHUNK = 256 * 1024
 MAX_DIRECTORY = MAX_MEMBERS * (CENTRAL.size + MAX_NAME + 32)
 
@@ -29,8 +31,7 @@ class Record:
     """A member as the central directory tells it; sizes and offset are the true ones, also in a large file."""
 
     name: str
-    made_by: int
-    needed: int
+    system: int
     flags: int
     method: int
     time: int
@@ -120,7 +121,7 @@ class Container:
         for record in records:
             if record.offset != at:
                 raise NotIntact(record.name, "it does not lie where the member before it ends")
-            if (record.made_by, record.outer) != (records[0].made_by, records[0].outer) or record.inner:
+            if (record.system, record.outer) != (records[0].system, records[0].outer) or record.inner:
                 raise NotIntact(record.name, "its attributes in the directory are not those of the other members")
             at = self._content(record) + record.packed
         if at != self._start:
@@ -134,7 +135,7 @@ class Container:
         name = record.name.encode("ascii")
         long = extra == 20
         told = (WIDE, WIDE) if long else (record.packed, record.size)
-        head = (record.needed, record.flags, record.method, record.time, record.date, record.crc, *told)
+        head = (LARGE if long else PLAIN, record.flags, record.method, record.time, record.date, record.crc, *told)
         wanted = LOCAL.pack(b"PK\x03\x04", *head, len(name), 20 if long else 0) if extra in (0, 20) else b""
         tail = struct.pack("<2H2Q", 1, 16, record.size, record.packed) if long else b""
         if (
@@ -165,9 +166,9 @@ class Container:
         at = end - LOCATOR.size - END64.size
         if at < 0:
             raise NotIntact("", "its end is cut")
-        mark, size, _by, needed, disk, first, here, count, length, start = END64.unpack(self._read(at, END64.size))
+        mark, size, by, needed, disk, first, here, count, length, start = END64.unpack(self._read(at, END64.size))
         told = LOCATOR.unpack(self._read(at + END64.size, LOCATOR.size))
-        plain = (mark, size, needed, disk, first, here) == (b"PK\x06\x06", 44, 45, 0, 0, count)
+        plain = (mark, size, by, needed, disk, first, here) == (b"PK\x06\x06", 44, LARGE, LARGE, 0, 0, count)
         short = (min(count, MANY), min(length, WIDE), min(start, WIDE)) == narrow
         if not plain or not short or told != (b"PK\x06\x07", 0, at, 1):
             raise NotIntact("", "its end does not say what a bundle's says")
@@ -195,17 +196,18 @@ def _record(content: bytes, at: int) -> tuple[Record, int]:
     extra = content[at : at + extra_length]
     at += extra_length
     name = raw.decode("ascii", "backslashreplace")
-    if mark != b"PK\x01\x02" or at > len(content) or comment or disk:
+    wide = [value for value in (size, packed, offset) if value == WIDE]
+    version = LARGE if wide else PLAIN
+    if mark != b"PK\x01\x02" or at > len(content) or comment or disk or (made_by & 0xFF, needed) != (version, version):
         raise NotIntact("", "its directory is not one that a bundle has")
     if not safe_name(name):
         raise NotIntact("", f"it holds a member with a name that no bundle has: {name[:80]!r}")
     if flags or method not in (STORED, DEFLATED):
         raise NotIntact(name, "it is packed in a way that no bundle is")
-    wide = [value for value in (size, packed, offset) if value == WIDE]
     if len(extra) != (4 + 8 * len(wide) if wide else 0) or (wide and extra[:4] != struct.pack("<2H", 1, 8 * len(wide))):
         raise NotIntact(name, "the directory says more or less of it than of a bundle's members")
     if wide:
         true = iter(struct.unpack(f"<{len(wide)}Q", extra[4:]))
         size, packed, offset = (next(true) if value == WIDE else value for value in (size, packed, offset))
-    fields = (made_by, needed, flags, method, time, date, crc, packed, size, inner, outer, offset)
+    fields = (made_by >> 8, flags, method, time, date, crc, packed, size, inner, outer, offset)
     return Record(name, *fields), at
