@@ -1,25 +1,26 @@
-"""The other side of the benchmarks: a workflow written by hand, with the same activities and nothing of Stanch's."""
+"""The other side of the benchmarks: workflows written by hand, with the same activities and nothing of Stanch's."""
 
 import asyncio
+import time
 from datetime import timedelta
 from typing import Any
 
 from temporalio import activity, workflow
 
-STARTED: dict[str, float] = {}
-"""Workflow id to the instant (loop time) at which its first activity began."""
+BEGUN: dict[str, float] = {}
+"""Workflow id to the instant (wall clock) at which its first activity's body began."""
 
 
 @activity.defn(name="bare.noop")
 async def noop(given: dict[str, Any]) -> dict[str, Any]:
     """The body of ``lab.noop``, bare."""
-    STARTED.setdefault(activity.info().workflow_id, asyncio.get_running_loop().time())
+    BEGUN.setdefault(activity.info().workflow_id, time.time())
     return {"count": 0}
 
 
 @workflow.defn(name="BareSequence")
 class BareSequence:
-    """So many no-ops one after another, on one queue."""
+    """So many no-ops one after another."""
 
     @workflow.run
     async def run(self, given: dict[str, Any]) -> int:
