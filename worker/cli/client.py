@@ -164,7 +164,7 @@ def at(*parts: str) -> str:
 
 def home() -> Path:
     """Where this command looks for the server's address: ``STANCH_HOME``, else ``.stanch`` here."""
-    return Path(os.environ.get("STANCH_HOME") or ".stanch")
+    return Path(os.environ.get("STANCH_HOME") or ".stanch").expanduser()
 
 
 def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClient:
