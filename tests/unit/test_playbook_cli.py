@@ -143,6 +143,8 @@ def test_folders_of_the_settings_are_known(capsys) -> None:
 def test_broken_settings_do_not_keep_from_validating(capsys) -> None:
     Path("stanch.toml").write_text("playbooks = 5\n")
     assert execute(["playbook", "validate", written(GOOD)]) == 0
+    assert capsys.readouterr().err == ""
+    assert execute(["playbook", "validate", written(whole("- {run: {playbook: post-incident-review}}"))]) == 0
     told = capsys.readouterr()
     assert "fine" in told.out and "own folders" in told.err
 

@@ -107,11 +107,8 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
     for path in files:
         if not path.is_file():
             fail("not_found", f"There is no file {path}. Nothing was checked.")
-    from activities.catalog import CATALOG
-    from playbooks.compile import validate as check
     from playbooks.loader import Library, load
     from playbooks.problems import in_order
-    from playbooks.regimes_loader import shipped
 
     found: list[Any] = []
     sources = []
@@ -120,10 +117,8 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
         found += problems
         sources += [] if source is None else [source]
     found += Library(sources).problems
-    library, actions = _library(_own_folders(), *sources), CATALOG.facts()
-    for source in sources:
-        found += check(source, library=library, actions=actions, regimes=shipped)
-    found = in_order(found)
+    # A file whose shape is wrong is told at once, without all that judges its meaning.
+    found = in_order(found + (_judged(sources) if sources else []))
     errors = [problem for problem in found if problem.severity == "error"]
     if as_json:
         emit({"ok": not errors, "problems": [problem.as_json() for problem in found]})
@@ -134,6 +129,20 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
             show(f"{fine} fine" + (f", with {len(found)} warning(s)." if found else "."))
     if errors:
         raise click.exceptions.Exit(1)
+
+
+def _judged(sources: list[Any]) -> list[Any]:
+    from activities.catalog import CATALOG
+    from playbooks.compile import validate as check
+    from playbooks.loader import Library
+    from playbooks.regimes_loader import shipped
+    from playbooks.review_steps import called_by
+
+    runs = any(called_by(source) for source in sources)
+    library, actions = _library(_own_folders(), *sources) if runs else Library(sources), CATALOG.facts()
+    return [
+        problem for source in sources for problem in check(source, library=library, actions=actions, regimes=shipped)
+    ]
 
 
 @playbook.command()
