@@ -1,6 +1,7 @@
 """Checks of ``stanch doctor`` that ask Temporal: reachable, new enough, tuned, and who works on the queues."""
 
 import asyncio
+from typing import Literal
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
@@ -9,12 +10,12 @@ from temporalio.client import Client, WorkflowFailureError
 from temporalio.service import RPCError
 
 from activities.catalog import CATALOG
+from worker.cli.client import engine as embedded
 from worker.codec import KeyRing
 from worker.edge import key_ring
 from worker.embedded import OLDEST
 from worker.settings import Settings
 from worker.start_findings import PATIENCE, Finding, has_keys
-from worker.start_parts import engine_of
 from worker.start_probe import milliseconds_a_step, partitions
 from worker.temporal import connect
 
@@ -36,7 +37,7 @@ async def _reachable(settings: Settings) -> tuple[Client | None, Finding]:
     ring = key_ring(settings) if has_keys(settings) else KeyRing.fresh()
     try:
         async with asyncio.timeout(PATIENCE):
-            client = await connect(settings, ring, address=engine_of(settings))
+            client = await connect(settings, ring, address=embedded(settings.home, settings.environment))
             answer = await client.workflow_service.get_system_info(GetSystemInfoRequest())
     except Exception as error:
         return None, Finding("temporal", "fail", str(error)[:300] or type(error).__name__, mend)
@@ -62,7 +63,7 @@ async def _tuned(client: Client, settings: Settings) -> Finding:
     except (RPCError, WorkflowFailureError, TimeoutError) as error:
         return Finding("temporal speed", "warn", f"It could not be measured ({type(error).__name__}).", mend)
     queues = "" if split == 1 else f"; its queues have {split} partitions, one is enough for a small installation"
-    state = "ok" if span <= SLOW_STEP else "warn"
+    state: Literal["ok", "warn"] = "ok" if span <= SLOW_STEP else "warn"
     return Finding("temporal speed", state, f"{span:.0f} ms a step{queues}.", mend)
 
 

@@ -8,7 +8,6 @@ from playbooks.contract import RunContext
 from playbooks.loader import Library
 from worker.alerts.door import alerts_router
 from worker.alerts.intake import Intake
-from worker.cli.client import SERVER_FILE, written
 from worker.desk.desk import Desk
 from worker.desk.starts import Installation
 from worker.edge import secrets_of
@@ -51,11 +50,3 @@ def alerts_door(settings: Settings) -> APIRouter:
     """The door of alerts, over the sources and routes of the settings."""
     file = settings.file
     return alerts_router(Intake.of(file.alerts, file.routes, secrets_of(settings).get, file.organisation))
-
-
-def engine_of(settings: Settings) -> str | None:
-    """Address of the Temporal server that ``stanch up`` brought into this home; ``None`` where the environment
-    names one, or none was brought."""
-    if any(settings.environment.get(name) for name in ("TEMPORAL_ADDRESS", "TEMPORAL_PROFILE")):
-        return None
-    return written(settings.home / SERVER_FILE).get("temporal")

@@ -207,6 +207,14 @@ def _configured() -> str:
     return Settings.load(os.environ).api_url
 
 
+def engine(folder: Path, env: Mapping[str, str]) -> str | None:
+    """Address of the Temporal server that ``stanch up`` brought into a home; ``None`` where the environment names
+    one, or none was brought."""
+    if env.get("TEMPORAL_ADDRESS") or env.get("TEMPORAL_PROFILE"):
+        return None
+    return written(folder / SERVER_FILE).get("temporal")
+
+
 def written(path: Path) -> dict[str, Any]:
     """The JSON object in a file of the home; empty if there is none."""
     try:

@@ -3,12 +3,14 @@
 import asyncio
 import gzip
 import os
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from worker.cli.client import engine
 from worker.cli.output import clean, emit, fail, json_option, show
 
 
@@ -47,34 +49,55 @@ def _instant(text: str | None) -> datetime | None:
 
 async def _replayed(since: datetime | None, folder: Path | None) -> list[dict[str, Any]]:
     from worker.edge import key_ring
-    from worker.run import WORKFLOWS
     from worker.settings import Settings
-    from worker.start_parts import engine_of
-    from worker.temporal import connect, replayer
 
     settings = Settings.load(os.environ)
     ring = key_ring(settings)
-    checker = replayer(WORKFLOWS, ring)
     if folder is not None:
+        checker = _checker(ring)
         return [await _one(checker, history) for history in _saved(folder)]
-    client = await connect(settings, ring, address=engine_of(settings))
-    query = "WorkflowType IN ('Incident', 'PlaybookRun')"
-    if since is not None:
-        query += f" AND StartTime >= '{since.astimezone(UTC).isoformat()}'"
-    results = []
-    async for execution in client.list_workflows(query):
-        handle = client.get_workflow_handle(execution.id, run_id=execution.run_id)
-        results.append(await _one(checker, await handle.fetch_history()))
+    checker, results = None, []
+    async for history in _stored(settings, ring, since):
+        # Only now: the workflows' code is most of what this command loads.
+        checker = checker or _checker(ring)
+        results.append(await _one(checker, history))
     return results
 
 
-def _saved(folder: Path) -> Any:
+def _checker(ring: Any) -> Any:
+    from worker.run import WORKFLOWS
+    from worker.temporal import replayer
+
+    return replayer(WORKFLOWS, ring)
+
+
+async def _stored(settings: Any, ring: Any, since: datetime | None) -> AsyncIterator[Any]:
+    from temporalio.service import RPCError
+
+    from worker.temporal import connect
+
+    client = await connect(settings, ring, address=engine(settings.home, settings.environment))
+    query = "WorkflowType IN ('Incident', 'PlaybookRun')"
+    if since is not None:
+        query += f" AND StartTime >= '{since.astimezone(UTC).isoformat()}'"
+    try:
+        async for execution in client.list_workflows(query):
+            yield await client.get_workflow_handle(execution.id, run_id=execution.run_id).fetch_history()
+    except RPCError as error:
+        fail("temporal_refused", f"Temporal refused: {error.message[:300]}. Not all was replayed.", "stanch doctor")
+
+
+def _saved(folder: Path) -> Iterator[Any]:
+    from google.protobuf.json_format import ParseError
     from temporalio.client import WorkflowHistory
 
     for path in sorted([*folder.rglob("*.json"), *folder.rglob("*.json.gz")]):
-        content = path.read_bytes()
-        text = gzip.decompress(content) if path.suffix == ".gz" else content
-        yield WorkflowHistory.from_json(path.name.partition(".json")[0], text.decode())
+        try:
+            content = path.read_bytes()
+            text = gzip.decompress(content) if path.suffix == ".gz" else content
+            yield WorkflowHistory.from_json(path.name.partition(".json")[0], text.decode())
+        except (OSError, EOFError, ValueError, ParseError) as error:
+            fail("bad_history", f"{path} is no history ({type(error).__name__}). Not all was replayed.")
 
 
 async def _one(checker: Any, history: Any) -> dict[str, Any]:
