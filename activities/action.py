@@ -159,7 +159,7 @@ class ActionSpec:
     facts: ActionFacts
     params: type[Params]
     result: type[Result]
-    body: type[Action] = field(repr=False)
+    body: type[Action[Any, Any]] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -185,7 +185,7 @@ def action(
     heartbeat: timedelta = timedelta(seconds=5),
     max_attempts: int = 5,
     domain: str | None = None,
-) -> Callable[[type[Action]], ActionSpec]:
+) -> Callable[[type[Action[Any, Any]]], ActionSpec]:
     """Declare a body class as an action; the class name then stands for its ActionSpec.
 
     Args:
@@ -210,7 +210,7 @@ def action(
         TypeError: A declaration is missing or contradicts itself; raised at import, so a test sees it.
     """
 
-    def declare(body: type[Action]) -> ActionSpec:
+    def declare(body: type[Action[Any, Any]]) -> ActionSpec:
         if not NAME.match(name):
             raise TypeError(f"{name}: an action is named <system>.<verb>_<noun>")
         if not (body.__doc__ or "").strip():

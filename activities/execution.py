@@ -63,7 +63,7 @@ class Execution:
 
     def __init__(self, around: Surroundings, spec: ActionSpec, call: ActionCall, attempt: Attempt) -> None:
         self.around, self.spec, self.call, self.attempt = around, spec, call, attempt
-        self.body: Action = spec.body()
+        self.body: Action[Any, Any] = spec.body()
         self.effect = spec.facts.risk.is_effect and call.verb in (Verb.APPLY, Verb.UNDO)
         # A verify looks at what an apply of the same step did.
         self.key = self._key(Verb.APPLY if call.verb is Verb.VERIFY else call.verb, call.epoch)
@@ -130,6 +130,7 @@ class Execution:
 
     async def _preview(self) -> Preview:
         ctx = await self._context(())
+        proposal: Proposal
         if self.call.undo_args is not None:
             proposal = await self._run(self.body.preview_undo, await self._undo_args(), ctx)
         else:
@@ -209,18 +210,23 @@ class Execution:
             applied = replace(applied, undo_args=kept_undo)
         return await self._close(ctx, applied, verified)
 
-    async def _apply(self, ctx: ActionContext, params: Params | None, undo_args: Any, proposal: Proposal) -> Applied:
+    async def _apply(
+        self, ctx: ActionContext, params: Params | None, undo_args: Any, proposal: Proposal
+    ) -> Applied[Any]:
+        applied: Applied[Any]
         try:
-            if undo_args is not None:
-                return await self._run(self.body.undo, undo_args, ctx)
             check = ctx.prior and self.spec.facts.idempotency is Idempotency.CHECK_FIRST
-            if check and await self._run(self.body.verify, params, ctx, proposal):
-                return await self._run(self.body.settled, params, ctx, proposal)
-            return await self._run(self.body.apply, params, ctx, proposal)
+            if undo_args is not None:
+                applied = await self._run(self.body.undo, undo_args, ctx)
+            elif check and await self._run(self.body.verify, params, ctx, proposal):
+                applied = await self._run(self.body.settled, params, ctx, proposal)
+            else:
+                applied = await self._run(self.body.apply, params, ctx, proposal)
         except (Transient, Permanent) as error:
             if not self.attempt.was_sent and not ctx.prior:
                 await self.record.failed(error)
             raise
+        return applied
 
     async def _verify(self) -> ActionResult:
         prior, _ = await self.record.open_intents()
@@ -236,7 +242,7 @@ class Execution:
             applied = replace(applied, undo_args=undo)
         return await self._close(ctx, applied, True)
 
-    async def _close(self, ctx: ActionContext, applied: Applied, verified: bool | None) -> ActionResult:
+    async def _close(self, ctx: ActionContext, applied: Applied[Any], verified: bool | None) -> ActionResult:
         warnings = list(applied.warnings)
         if not applied.final:
             if not self.attempt.cancelled:
@@ -254,7 +260,7 @@ class Execution:
         return result
 
     async def _sized(
-        self, ctx: ActionContext, applied: Applied, verified: bool | None, warnings: tuple[str, ...]
+        self, ctx: ActionContext, applied: Applied[Any], verified: bool | None, warnings: tuple[str, ...]
     ) -> ActionResult:
         output: dict[str, Json] = {}
         if applied.result is not None:
@@ -318,7 +324,7 @@ class Execution:
         for epoch in range(self.call.epoch, -1, -1):
             key = self._key(Verb.APPLY, epoch)
             outcome = journal.outcome(incident, key)
-            kept = outcome["result"].get("undo_args") if outcome else None
+            kept: Mapping[str, Json] | None = outcome["result"].get("undo_args") if outcome else None
             for intent in () if kept else journal.intents(incident, key)[:: -1 if self.body.unites_intents else 1]:
                 kept = kept or intent.get("undo_args")
             if kept:

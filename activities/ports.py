@@ -100,12 +100,29 @@ class Drafts(Protocol):
 class Store(Protocol):
     """The installation's store."""
 
-    journal: Journal
-    evidence: Evidence
-    hold: Hold
-    notices: Notices
-    incidents: Incidents
-    drafts: Drafts
+    @property
+    def journal(self) -> Journal:
+        """The record."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """The files."""
+
+    @property
+    def hold(self) -> Hold:
+        """The switch."""
+
+    @property
+    def notices(self) -> Notices:
+        """The outbox."""
+
+    @property
+    def incidents(self) -> Incidents:
+        """The snapshots."""
+
+    @property
+    def drafts(self) -> Drafts:
+        """The notifications."""
 
     def transaction(self) -> AbstractContextManager[Any]:
         """Group several writes."""

@@ -1,12 +1,14 @@
 """Calling an action and understanding how it failed: wait and try again, ask, unknown, or failed."""
 
 import re
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 from temporalio.exceptions import ActivityError, ApplicationError, TimeoutError, TimeoutType
 
-from playbooks.contract import ActionCall, ActionFacts, ActionResult, Permit, Preview, Urgency, Verb
+from playbooks.contract import ActionCall, ActionFacts, ActionResult, Json, Permit, Preview, Urgency, Verb
 from playbooks.digest import idempotency_key
 from playbooks.plan import PlannedStep
 from workflows.errors import Refusal, StepFailed
@@ -16,6 +18,7 @@ from workflows.run import LONG_SECONDS, Run
 from workflows.scope import Place
 from workflows.state import StepRecord
 
+T = TypeVar("T")
 ASK_ANEW = frozenset({Refusal.PLAN_CHANGED, Refusal.EXPIRED, Refusal.PROTECTED})
 POLL_SECONDS = 10
 _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
@@ -60,7 +63,13 @@ class Attempts:
             self.record.epoch,
         )
 
-    def call(self, verb: Verb, params: dict, permit: Permit | None = None, undo_args: dict | None = None) -> ActionCall:
+    def call(
+        self,
+        verb: Verb,
+        params: dict[str, Json],
+        permit: Permit | None = None,
+        undo_args: dict[str, Json] | None = None,
+    ) -> ActionCall:
         """The input of an activity of this step."""
         run = self.run
         return ActionCall(
@@ -83,7 +92,7 @@ class Attempts:
             entries=tuple(run.state.unrecorded),
         )
 
-    async def preview(self, params: dict, undo_args: dict | None = None) -> Preview:
+    async def preview(self, params: dict[str, Json], undo_args: dict[str, Json] | None = None) -> Preview:
         """What an effect would do now, or with ``undo_args`` its undo; changes nothing.
 
         Raises:
@@ -93,13 +102,17 @@ class Attempts:
             call = self.call(Verb.PREVIEW, params, undo_args=undo_args)
             try:
                 return await self._until_taken(
-                    lambda call=call: self.run.calls.preview(self.facts, call), call, effect=False
+                    lambda call: self.run.calls.preview(self.facts, call), call, effect=False
                 )
             except _Wait as wait:
                 await self._hold(wait)
 
     async def act(
-        self, verb: Verb, params: dict, permit: Permit | None = None, undo_args: dict | None = None
+        self,
+        verb: Verb,
+        params: dict[str, Json],
+        permit: Permit | None = None,
+        undo_args: dict[str, Json] | None = None,
     ) -> ActionResult:
         """Apply, verify or undo.
 
@@ -116,7 +129,7 @@ class Attempts:
         while True:
             try:
                 return await self._until_taken(
-                    lambda call=call: self.run.calls.act(self.facts, call, self._left()), call, effect=effect
+                    lambda call: self.run.calls.act(self.facts, call, self._left()), call, effect=effect
                 )
             except _Wait as wait:
                 await self._hold(wait)
@@ -131,11 +144,11 @@ class Attempts:
         began = self.record.started_at or self.run.clock.stamp()
         return (self.run.clock.now() - parse(began)) / timedelta(seconds=1)
 
-    async def _until_taken(self, start, call: ActionCall, *, effect: bool):
+    async def _until_taken(self, start: Callable[[ActionCall], Awaitable[T]], call: ActionCall, *, effect: bool) -> T:
         long = self.facts.timeout_seconds > LONG_SECONDS
         while True:
             try:
-                result = await self.run.activity(start(), long=long)
+                result = await self.run.activity(start(call), long=long)
             except ActivityError as error:
                 trouble = self._understand(error, effect)
                 if trouble is not None:

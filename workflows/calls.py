@@ -5,7 +5,9 @@ rate.
 """
 
 from datetime import datetime, timedelta
+from typing import TypeVar
 
+from pydantic import BaseModel
 from temporalio import workflow
 from temporalio.common import RetryPolicy
 
@@ -29,6 +31,7 @@ from workflows.messages import (
     RunInput,
 )
 
+T = TypeVar("T")
 NO_WORKER_AFTER = timedelta(seconds=60)
 """A task that nobody takes for so long means that no worker serves its queue."""
 
@@ -90,9 +93,9 @@ class Calls:
         """Apply, verify or undo. ``within`` bounds it with its retries, in seconds."""
         return await self._action(facts, call, ActionResult, within)
 
-    async def _action(self, facts, call, result_type, within):
+    async def _action(self, facts: ActionFacts, call: ActionCall, result_type: type[T], within: float | None) -> T:
         bound = timedelta(seconds=within or max(300, 4 * facts.timeout_seconds))
-        return await workflow.execute_activity(
+        answer: T = await workflow.execute_activity(
             call.action,
             call,
             result_type=result_type,
@@ -108,6 +111,7 @@ class Calls:
             ),
             cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
         )
+        return answer
 
     async def record(self, entries: RecordInput) -> RecordResult:
         """Write entries, notices and a snapshot; waits as long as the store is away."""
@@ -129,8 +133,8 @@ class Calls:
         """Drafts of notifications, stored; nothing is sent."""
         return await self._builtin(WRITE_DRAFTS, wanted, DraftsResult)
 
-    async def _builtin(self, name, argument, result_type):
-        return await workflow.execute_activity(
+    async def _builtin(self, name: str, argument: BaseModel, result_type: type[T]) -> T:
+        answer: T = await workflow.execute_activity(
             name,
             argument,
             result_type=result_type,
@@ -138,3 +142,4 @@ class Calls:
             start_to_close_timeout=QUICK,
             retry_policy=FOREVER,
         )
+        return answer

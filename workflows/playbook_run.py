@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from typing import Any
 
 from temporalio import workflow
 
@@ -63,7 +64,7 @@ class PlaybookRun:
         state = run.state
         return RunResult(run=given.run, status=state.status, reason=state.reason, warnings=tuple(state.warnings))
 
-    async def _until(self, task: "asyncio.Future") -> None:
+    async def _until(self, task: "asyncio.Future[Any]") -> None:
         """Wait for a part of the run; a cancel of the workflow is remembered, and the parts wind down by it."""
         while not task.done():
             try:

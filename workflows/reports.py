@@ -2,7 +2,7 @@
 
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
@@ -103,7 +103,7 @@ class Reporter:
             except TimeoutError:
                 delay = min(delay * 2, 10)
 
-    async def _send(self, report: dict) -> bool:
+    async def _send(self, report: dict[str, Any]) -> bool:
         incident = workflow.get_external_workflow_handle(f"incident/{self._run.input.incident}")
         model = RunChanged if report["signal"] == "run_changed" else FactsSet
         try:

@@ -105,8 +105,9 @@ class CollectLoginHistory(Action[CollectLoginHistoryParams, Secured]):
             "SELECT Id, UserId, LoginTime, SourceIp, LoginType, Status, Application, ClientVersion, ApiType, "
             "ApiVersion, LoginUrl, Browser, Platform FROM LoginHistory WHERE "
         )
+        missing: list[str] = []
         if params.users is None:
-            rows, missing = ctx.client.query(f"{soql}LoginTime >= {{}}", params.since), []
+            rows = ctx.client.query(f"{soql}LoginTime >= {{}}", params.since)
         else:
             ids, missing = found_users(params.users, ctx)
             rows = ctx.client.within(f"{soql}UserId IN {{}} AND LoginTime >= {{}}", ids, params.since)

@@ -1,6 +1,7 @@
 """Salesforce actions that list and count what an incident may have to end."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from pydantic import Field
 
@@ -154,7 +155,7 @@ class ListBulkJobs(Action[WhichJobs, Listed]):
         return _listed(ctx, rows, "bulk job", not_found(missing))
 
 
-def _listed(ctx: ActionContext, rows: list, noun: str, warnings: tuple[str, ...]) -> Applied[Listed]:
+def _listed(ctx: ActionContext, rows: list[dict[str, Any]], noun: str, warnings: tuple[str, ...]) -> Applied[Listed]:
     targets = ctx.put_rows(rows, name=f"salesforce.{noun.replace(' ', '_')}s")
     users = ctx.put_rows([{"id": id_} for id_ in sorted({row["user"] for row in rows})], name="salesforce.users")
     return Applied(

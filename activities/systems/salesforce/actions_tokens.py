@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from activities.action import FieldType, Params, Proposal, action
 from activities.batches import ItemOutcome, Target, TargetAction
@@ -22,12 +22,12 @@ class RevokeOAuthTokensParams(Params):
     targets: Annotated[TargetSet | list[str], FieldType("grants")]
 
 
-class _Revocation(TargetAction):
+class _Revocation(TargetAction[Any, Counted]):
     """What both revocations share. A grant is matched by its fingerprint, re-read each time."""
 
     noun, done, batch_size = "OAuth token", "revoked", 100
 
-    def _target(self, grant, ctx: ActionContext) -> Target:
+    def _target(self, grant: Grant, ctx: ActionContext) -> Target:
         return Target(
             grant.fp,
             label=grant.app,
@@ -84,7 +84,7 @@ class _Revocation(TargetAction):
         return {target.id: target.id not in live for target in targets if whole or target.id in live}
 
 
-_REVOKE = {
+_REVOKE: dict[str, Any] = {
     "risk": Risk.CONTAIN,
     "owner": OWNER,
     "idempotency": Idempotency.NATURAL,

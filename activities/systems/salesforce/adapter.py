@@ -49,7 +49,8 @@ class PinnedAdapter(HTTPAdapter):
         self._endpoint = config.endpoint
         self._timeout = (config.connect_timeout, config.read_timeout)
 
-    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+    # requests gives all options by name.
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
         """Send one request.
 
         Raises:

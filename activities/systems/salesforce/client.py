@@ -8,10 +8,11 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from simple_salesforce import Salesforce as RestClient
+from simple_salesforce.api import Salesforce as RestClient
 from simple_salesforce.exceptions import SalesforceExpiredSession
 from simple_salesforce.format import format_soql
 
@@ -126,7 +127,9 @@ class Salesforce:
             if page["done"]:
                 return
             more = page["nextRecordsUrl"]
-            page = self._call(doing, lambda rest, more=more: rest.query_more(more, identifier_is_url=True))
+            page = self._call(
+                doing, partial(RestClient.query_more, next_records_identifier=more, identifier_is_url=True)
+            )
 
     def count(self, soql: str, *values: Any, doing: str = "counting") -> int:
         """What ``SELECT COUNT()`` says."""
@@ -163,11 +166,11 @@ class Salesforce:
         """Bulk API 2.0 jobs of the org that were not deleted: a deleted one is in the event log only."""
         found = []
         for kind in ("query", "ingest"):
-            page = self._call("listing bulk jobs", lambda rest, kind=kind: rest.restful(f"jobs/{kind}"))
+            page = self._call("listing bulk jobs", partial(RestClient.restful, path=f"jobs/{kind}"))
             while page:
                 found += [Job.of(row, kind) for row in page["records"]]
                 more = None if page.get("done", True) else page.get("nextRecordsUrl")
-                page = more and self._call("listing bulk jobs", lambda rest, more=more: rest.restful(_relative(more)))
+                page = more and self._call("listing bulk jobs", partial(RestClient.restful, path=_relative(more)))
         return found
 
     def job(self, id_: str, kind: str | None = None) -> Job | None:
@@ -175,7 +178,7 @@ class Salesforce:
         for resource in (kind,) if kind else ("query", "ingest"):
             path = f"jobs/{resource}/{record_id(id_, '750')}"
             try:
-                row = self._call("reading a bulk job", lambda rest, path=path: rest.restful(path))
+                row = self._call("reading a bulk job", partial(RestClient.restful, path=path))
             except NotFound:
                 continue
             if row:
@@ -214,7 +217,8 @@ class Salesforce:
 
         Hourly files are filtered by ``CreatedDate``: they are made hours after what they hold (facts §1.3).
         """
-        where, values = "CreatedDate >= {} AND LogDate <= {}", [since, until]
+        where = "CreatedDate >= {} AND LogDate <= {}"
+        values: list[Any] = [since, until]
         if types:
             where, values = f"{where} AND EventType IN {{}}", [*values, list(types)]
         soql = f"SELECT {FILE_FIELDS} FROM EventLogFile WHERE {where} ORDER BY CreatedDate, Id"

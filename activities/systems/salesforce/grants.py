@@ -76,7 +76,8 @@ class GrantReader:
 
 
 def _where(app: str | None, users: Sequence[str] | None) -> tuple[str, list[Any]]:
-    parts, values = [], []
+    parts: list[str] = []
+    values: list[Any] = []
     if app is not None:
         parts.append("AppName = {}")
         values.append(app)

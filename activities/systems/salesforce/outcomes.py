@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from activities.batches import ItemOutcome, Target
 from activities.context import ActionContext
@@ -21,7 +22,7 @@ def one_by_one(
     outcomes: list[ItemOutcome] = []
     for number, target in enumerate(targets):
         try:
-            outcome = _unlocked(lambda target=target: work(target, ctx))
+            outcome = _unlocked(partial(work, target, ctx))
         except (AuthFailed, Forbidden) as error:
             if not outcomes:
                 raise

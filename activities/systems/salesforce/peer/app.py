@@ -1,6 +1,7 @@
 """The simulated Salesforce as an ASGI application: authentication, limits, faults, routes, log."""
 
 import asyncio
+from typing import Any
 from urllib.parse import unquote_plus
 
 from starlette.requests import Request
@@ -45,7 +46,7 @@ class SalesforcePeer:
         """Whether a Host header names this system."""
         return host.split(":")[0] in (self.org.host, *LOGIN_HOSTS)
 
-    def view(self) -> dict:
+    def view(self) -> dict[str, Any]:
         """Its state, without secrets."""
         return self.org.view()
 

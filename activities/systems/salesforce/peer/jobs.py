@@ -101,7 +101,7 @@ class Jobs:
 
     def _job(self, call: Call) -> Job:
         who = call.principal()
-        job = self._org.find(self._org.jobs, call.part("id"))
+        job: Job | None = self._org.find(self._org.jobs, call.part("id"))
         if job is None or job.kind != call.match.groupdict().get("kind", "query"):  # type: ignore[union-attr]
             raise Refusal(404, "NOT_FOUND", "The requested resource does not exist")
         if job.user != who.user.id:

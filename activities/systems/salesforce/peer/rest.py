@@ -118,7 +118,8 @@ class Rest:
         def write(record: dict[str, Any]) -> str:
             fields = {name: value for name, value in record.items() if name not in ("attributes", "id")}
             self._write(call, record.get("attributes", {}).get("type", ""), record.get("id", ""), fields)
-            return record["id"]
+            id_: str = record["id"]
+            return id_
 
         return self._each(records, write)
 

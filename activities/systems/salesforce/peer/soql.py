@@ -49,7 +49,7 @@ class Query:
         """The rows that it selects, in order."""
         found = [row for row in rows if self.where is None or self.where(row)]
         for name, down in reversed(self.order):
-            found.sort(key=lambda row, name=name: _sortable(value_of(row, name)), reverse=down)
+            found.sort(key=lambda row: _sortable(value_of(row, name)), reverse=down)
         found = found[self.offset :]
         return found if self.limit is None else found[: self.limit]
 
@@ -260,14 +260,14 @@ def _text_key(text: str) -> str:
 
 def _compare(value: Any, sign: str, wanted: Any) -> bool:
     if sign == "=":
-        return _key(value) == _key(wanted)
+        return bool(_key(value) == _key(wanted))
     if sign in ("!=", "<>"):
-        return _key(value) != _key(wanted)
+        return bool(_key(value) != _key(wanted))
     if value is None or wanted is None:
         return False
     left, right = _key(value), _key(wanted)
     try:
-        return {"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign]
+        return bool({"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[sign])
     except TypeError:
         raise QueryError("value of filter criterion does not fit the field", "INVALID_FIELD") from None
 
