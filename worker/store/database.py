@@ -16,9 +16,13 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
+from worker.store.turns import StoreBusy, Turns
+
 HEAD = "0001"
 QUICK_MS = 50
 PATIENT_MS = 15_000
+TURN_MS = 60_000
+"""For a turn among the threads of this process, which comes as surely as those before it end."""
 WRITERS = 0x5354414E4348
 """Key of PostgreSQL's advisory lock of writers."""
 
@@ -27,12 +31,6 @@ class StoreUnusable(Exception):
     """The store's address names no database that this installation can speak to."""
 
     code = "store_unusable"
-
-
-class StoreBusy(Exception):
-    """Somebody else writes, and this caller does not wait longer."""
-
-    code = "store_busy"
 
 
 class StoreIsNewer(Exception):
@@ -72,7 +70,7 @@ class Database:
                 "(for postgresql+psycopg, the package psycopg)."
             ) from None
         self._local = threading.local()
-        self._turns = threading.Lock()
+        self._turns = Turns()
         if self._sqlite:
             event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", self._take_turn)
@@ -89,7 +87,8 @@ class Database:
         if held is not None:
             yield held
             return
-        with self._turn(), self._engine.connect() as connection:
+        # Threads of one process queue: waiting at SQLite's own lock is a lottery that one can lose for long.
+        with self._turns.turn((QUICK_MS if self._hurry else TURN_MS) / 1000), self._engine.connect() as connection:
             self._be_patient(connection)
             with connection.begin():
                 self._local.connection = connection
@@ -122,23 +121,17 @@ class Database:
         """Give every connection back."""
         self._engine.dispose()
 
-    @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
-        # Threads of one process queue here: waiting at SQLite's own lock is a lottery that one can lose for long.
-        if not self._turns.acquire(timeout=self._patience / 1000):
-            raise StoreBusy("another thread of this process is writing to the store")
-        try:
-            yield
-        finally:
-            self._turns.release()
-
     @property
     def _sqlite(self) -> bool:
         return self._engine.dialect.name == "sqlite"
 
     @property
+    def _hurry(self) -> bool:
+        return getattr(self._local, "hurry", False)
+
+    @property
     def _patience(self) -> int:
-        return QUICK_MS if getattr(self._local, "hurry", False) else PATIENT_MS
+        return QUICK_MS if self._hurry else PATIENT_MS
 
     def _be_patient(self, connection: Connection) -> None:
         if self._sqlite:
