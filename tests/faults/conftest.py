@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.faults.driver import COMMITTED, AtCommit, AtPoint
 from tests.faults.scene import Ending, play, scene
 from tests.faults.story import POINTS, UNDISTURBED
 
-AT_ONCE = 4
+AT_ONCE = max(4, min(12, 3 * (os.cpu_count() or 1)))
 TABLE = pytest.StashKey[list[str]]()
 
 

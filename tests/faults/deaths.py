@@ -20,7 +20,7 @@ from worker.cli.client import SERVER_FILE, ApiClient, ApiError, written
 T = TypeVar("T")
 TEMPORAL, SERVER, RECORDING, ASLEEP = "temporal", "server", "recording", "asleep"
 BEFORE = ("jobs", "revoke", "late_logs")
-"""Steps before which Temporal dies."""
+"""Steps before which Temporal, or the server, dies."""
 SLEEPS = ("revoke", "freeze")
 """Steps in which the worker stands still."""
 
@@ -63,26 +63,43 @@ def _kill_temporal(staged: Scene) -> None:
 
 
 async def server_dies(folder: Path) -> Ending:
-    """SIGKILL ``stanch serve`` when it has taken an alert, and before anything is started for it."""
-    async with scene(folder) as staged:
-        return await asyncio.to_thread(_killed_before_start, staged)
+    """SIGKILL ``stanch serve`` when it has taken an alert and started nothing for it, and before some steps."""
+    async with scene(folder, at("before_start", *BEFORE)) as staged:
+        return await asyncio.to_thread(_server_killed, staged)
 
 
-def _killed_before_start(staged: Scene) -> Ending:
+def _server_killed(staged: Scene) -> Ending:
     engine = staged.stage.server.pid
-    server = written(staged.stage.home / SERVER_FILE)
     assert engine is not None
     os.kill(engine, signal.SIGSTOP)
     try:
         # The door answers once the alert is kept; Temporal, which stands still, cannot start anything yet.
         staged.alert()
-        os.kill(server["pid"], signal.SIGKILL)
-        staged.kills.append(Kill(SERVER, ()))
+        _kill_server(staged, "the start")
     finally:
         os.kill(engine, signal.SIGCONT)
+    _bring_back(staged)
+    return play(staged, lambda: _kill_server_before(staged))
+
+
+def _kill_server_before(staged: Scene) -> None:
+    for mark, seen in staged.marks("before_start"):
+        if seen["step"] in BEFORE:
+            _kill_server(staged, seen["step"])
+            _bring_back(staged)
+            staged.release(mark)
+
+
+def _kill_server(staged: Scene, before: str) -> None:
+    file = staged.stage.home / SERVER_FILE
+    os.kill(written(file)["pid"], signal.SIGKILL)
+    staged.kills.append(Kill(SERVER, (before,)))
+    file.unlink()
+
+
+def _bring_back(staged: Scene) -> None:
     staged.restart("serve")
-    until(lambda: written(staged.stage.home / SERVER_FILE).get("pid") not in (None, server["pid"]), "another server")
-    return play(staged)
+    until(lambda: written(staged.stage.home / SERVER_FILE).get("pid"), "another server")
 
 
 async def dies_recording(folder: Path) -> Ending:
@@ -174,7 +191,9 @@ class _Sleeper:
             self._asleep = None
 
     def _is_done(self, step: str) -> bool:
-        entries = self._looker.get(f"/v1/incidents/{self._scene.incident}/timeline")["entries"]
+        entries = []
+        with contextlib.suppress(ApiError):
+            entries = self._looker.get(f"/v1/incidents/{self._scene.incident}/timeline")["entries"]
         return any(entry["kind"] == "action.outcome" and entry["body"]["step"] == step for entry in entries)
 
     def end(self) -> None:

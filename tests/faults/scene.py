@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from playbooks.plan import RunPlan
+from worker.bundle_verify import bundle_is_intact
 from worker.cli.client import SERVER_FILE, ApiClient, ApiError, written
 from worker.demo_people import CAST, Script
 from worker.demo_stage import SOURCE, Stage, stage
@@ -27,7 +28,7 @@ ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 COMMANDER = "chidi"
 AWAY = frozenset({"no_worker", "engine_unreachable", "timeout", "unreachable"})
 """Refusals that only say that a process is down just now; people look again."""
-PATIENCE = 75.0
+PATIENCE = 150.0
 """Seconds in which something must move."""
 LOOK = 1.0
 PEOPLE_LOOK = 0.6
@@ -74,8 +75,8 @@ class Scene:
             client.close()
 
     def client(self, person: str) -> ApiClient:
-        """``/v1`` as one of the people, wherever the server listens now."""
-        made = ApiClient(self.server_url(), self.stage.tokens[person], timeout=15)
+        """``/v1`` as one of the people, wherever the server listens at that moment."""
+        made = _Follower(self.server_url, self.stage.tokens[person])
         self._clients.append(made)
         return made
 
@@ -143,7 +144,7 @@ class Scene:
     def restart(self, name: str) -> None:
         """Start a process again whose child has been killed."""
         keeper = self.stage.processes[name]
-        keeper.wait(10)
+        keeper.wait(30)
         assert keeper.stdin is not None
         keeper.stdin.close()
         self.stage.begin(name)
@@ -151,6 +152,19 @@ class Scene:
     def alive(self) -> None:
         """Pass on while every process lives."""
         self.stage.alive()
+
+
+class _Follower(ApiClient):
+    """A client that follows the server to its new port when it was killed and started again."""
+
+    def __init__(self, address: Callable[[], str], token: str) -> None:
+        super().__init__(address(), token, timeout=15)
+        self._address = address
+
+    def _call(self, method: str, path: str, **arguments: Any) -> Any:
+        self.url = self._address()
+        self._http.base_url = httpx.URL(self.url)
+        return super()._call(method, path, **arguments)
 
 
 class Responders(Script):
@@ -216,6 +230,8 @@ class Ending:
     kills: list[Kill]
     seconds: float
     worker_log: str
+    intact: bool
+    """Whether the exported bundle verifies, offline."""
     missed: tuple[str, ...] = ()
     """Steps that went past the point at which they were to die."""
 
@@ -302,6 +318,8 @@ def _ending(scene: Scene, looker: ApiClient, shown: Mapping[str, Any], seconds: 
     with contextlib.closing(open_store(Settings.load(scene.stage.env, scene.stage.home))) as store:
         saved = store.incidents.load_run(shown["runs"][0]["id"])
     assert saved is not None
+    export = scene.stage.home / f"{scene.incident}.zip"
+    looker.download(f"/v1/incidents/{scene.incident}/export", export)
     return Ending(
         shown=shown,
         entries=entries,
@@ -311,5 +329,6 @@ def _ending(scene: Scene, looker: ApiClient, shown: Mapping[str, Any], seconds: 
         plan=RunPlan.model_validate(saved["plan"]),
         kills=scene.kills,
         seconds=seconds,
+        intact=bundle_is_intact(export, scene.stage.home),
         worker_log=(scene.stage.home / "worker.log").read_text(errors="replace"),
     )

@@ -35,10 +35,11 @@ async def test_temporal_killed_between_steps_loses_nothing(runs: Runs, table: li
 
 
 @pytest.mark.parametrize("story", [SERVER])
-async def test_a_server_killed_before_it_started_what_an_alert_asks_for_starts_it_when_it_is_back(
+async def test_the_server_killed_between_alert_and_start_and_between_steps_finishes_what_it_took(
     runs: Runs, table: list[str], story: str
 ) -> None:
     ending = await ended_well(runs, table, story)
+    assert [kill.places for kill in ending.kills] == [("the start",), *((step,) for step in BEFORE)]
     assert (ending.shown["alerts"]["count"], len(ending.shown["runs"])) == (1, 1)
 
 
