@@ -223,3 +223,12 @@ def test_plan_refuses_what_is_missing_or_wrong(capsys) -> None:
     )
     assert code == 1 and [problem["code"] for problem in found["problems"]] == ["approval_missing"]
     assert execute(["playbook", "plan", "crm-triage", "-i", "nope=1"]) == 1
+
+
+def test_plan_looks_up_drafts_by_name(capsys) -> None:
+    stage = shipped().get("eu_gdpr_art33").stages[0].id  # type: ignore[union-attr]
+    book = whole("- {note: x}", always="- draft: [{regime: eu_gdpr_art33, stage: %s}]")
+    code, found = document(capsys, "plan", written(book % stage))
+    assert code == 0 and len(found["digest"]) == 64
+    code, found = document(capsys, "plan", written(book % "x"))
+    assert code == 1 and found["problems"][0]["line"]

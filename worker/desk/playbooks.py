@@ -171,5 +171,5 @@ def planned(
         inputs=given,
         incident=incident,
         context=context,
-        regimes=shipped(),
+        regimes=shipped,
     )
