@@ -96,7 +96,8 @@ def find_start(
     A person's correction comes first, then the dated fact (of this regime before the common one), then the
     submission of an earlier stage, then what stands in for it.
     """
-    mine, warnings = spoken.get(stage.id, Said()), []
+    mine = spoken.get(stage.id, Said())
+    warnings: list[str] = []
     if mine.start:
         try:
             at = moment(mine.start, place.zones)
@@ -196,7 +197,8 @@ class _Clock:
 
     def _late(self) -> bool | None:
         if self.submission is not None:
-            return self.submission["late"]
+            told: bool | None = self.submission["late"]
+            return told
         return late(Moment(self.now, self.now), self.due) if self.is_open else None
 
     def document(self) -> dict[str, Any]:

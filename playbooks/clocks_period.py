@@ -62,6 +62,10 @@ class Due:
     undecided: tuple[str, ...] = field(default=())
 
 
+Ends = tuple[Moment, Moment, tuple[Rule, ...], tuple[str, ...]]
+"""Strict and outer end, the rules that gave them, and what is not confirmed."""
+
+
 def place_of(regime: Regime, facts: Facts) -> Place:
     """Whose civil calendar counts, as far as the facts say."""
     warnings: list[str] = []
@@ -92,7 +96,8 @@ def due(regime: Regime, stage: Stage, start: Moment, facts: Facts, place: Place)
     if rule.n is None:
         text = f"{rule.words}: the law sets no number, so there is no due instant, only an age"
         return Due(rules=(Rule("no_number", text, f"{regime.law}, {stage.law}", stage.confirmed),))
-    number, source, undecided = rule.n, f"{regime.law}, {stage.law}", []
+    number, source = rule.n, f"{regime.law}, {stage.law}"
+    undecided: list[str] = []
     for shorter in rule.shorter:
         verdict = shorter.when.judge(facts)
         if verdict.answer and shorter.n < number:
@@ -106,7 +111,7 @@ def due(regime: Regime, stage: Stage, start: Moment, facts: Facts, place: Place)
     return Due(strict, outer, rules, open_points, tuple(undecided))
 
 
-def _hours(stage: Stage, number: int, source: str, start: Moment, place: Place):
+def _hours(stage: Stage, number: int, source: str, start: Moment, place: Place) -> Ends:
     strict = plus_hours(start, number)
     rules = [
         Rule("hours_absolute", f"{number} elapsed hours; weekends and holidays count", source, stage.confirmed),
@@ -120,7 +125,7 @@ def _hours(stage: Stage, number: int, source: str, start: Moment, place: Place):
     return strict, outer, tuple(rules), ()
 
 
-def _days(stage: Stage, number: int, source: str, start: Moment, place: Place):
+def _days(stage: Stage, number: int, source: str, start: Moment, place: Place) -> Ends:
     unit = stage.clock.unit
     words = "calendar month" if unit == "month" else "calendar day"
     strict = end_of_period(start, number, unit, place.zones)

@@ -195,6 +195,7 @@ def _values(
         hint = did_you_mean(name, declared) or f"It takes {', '.join(declared) or 'none'}."
         found.append(source.problem(("inputs",), "unknown_key", f"The playbook has no input {name[:60]}.", hint))
     values: dict[str, Json] = {}
+    at: tuple[str, ...]
     for name, field in declared.items():
         value, at = inputs.get(name), ("inputs", name)
         if value is None and field.default is not None:

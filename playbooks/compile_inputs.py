@@ -61,7 +61,7 @@ def _asking(outline: Outline, needs: Collection[Loc]) -> Iterator[Loc]:
             yield approve
 
 
-def _first(at: Loc, steps: list[BaseStep], waiting: Collection[Loc]) -> Loc | None:
+def _first(at: Loc, steps: Sequence[BaseStep], waiting: Collection[Loc]) -> Loc | None:
     for number, step in enumerate(steps):
         loc = (*at, number)
         if loc in waiting:

@@ -3,7 +3,7 @@
 The playbook has passed its review, so that nothing here can be wrong.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from playbooks import model_steps as authored
 from playbooks import plan
@@ -58,7 +58,7 @@ class _FrameWriter:
             always=self._sequence(("always",), playbook.always),
         )
 
-    def _sequence(self, at: Loc, steps: list[BaseStep] | None) -> tuple[PlannedStep, ...]:
+    def _sequence(self, at: Loc, steps: Sequence[BaseStep] | None) -> tuple[PlannedStep, ...]:
         planned = []
         for number, step in enumerate(steps or ()):
             loc = (*at, number)

@@ -48,7 +48,8 @@ class Draft:
     @property
     def completeness(self) -> dict[str, Json]:
         """``required filled explained percent`` and ``missing`` with the questions that settle it."""
-        return self.document["completeness"]
+        found: dict[str, Json] = self.document["completeness"]
+        return found
 
     @property
     def missing(self) -> list[str]:
@@ -96,7 +97,7 @@ def drafts(
     wanted = [tuple(pair) for pair in given.get("wanted") or ()] or [
         (clock["regime"], clock["stage"])
         for clock in clocks.values()
-        if clock["state"] in LIVE and library.regimes[clock["regime"]].stage(clock["stage"]).fields
+        if clock["state"] in LIVE and (stage := library.regimes[clock["regime"]].stage(clock["stage"])) and stage.fields
     ]
     writer = _Writer(library, found["versions"], str(given.get("incident") or ""), str(given["now"]))
     pairs = [_named(library, *pair) for pair in wanted]

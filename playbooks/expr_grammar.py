@@ -125,9 +125,9 @@ def _check_tokens(source: str) -> None:
         branches += token.type == "name" and token.value in ("if", "else")
         if nesting > MAX_NESTING or unary > MAX_UNARY + MAX_NESTING or branches > 2 * MAX_NESTING:
             raise ExprError("too_large", "The expression is nested too deeply.")
-        if token.type == "integer" and abs(token.value) > MAX_INTEGER:
+        if token.type == "integer" and abs(int(token.value)) > MAX_INTEGER:
             raise ExprError("too_large", "A number in the expression is too large.")
-        if token.type == "float" and not abs(token.value) < float("inf"):
+        if token.type == "float" and not abs(float(token.value)) < float("inf"):
             raise ExprError("too_large", "A number in the expression is too large.")
 
 
@@ -196,7 +196,8 @@ def key_of(node: nodes.Getattr | nodes.Getitem) -> str | int | None:
     if isinstance(node, nodes.Getattr):
         return node.attr
     if isinstance(node.arg, nodes.Const) and type(node.arg.value) in (str, int):
-        return node.arg.value
+        key: str | int = node.arg.value
+        return key
     return None
 
 

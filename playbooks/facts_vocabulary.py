@@ -5,6 +5,7 @@ reads, their types and the question that settles each stand here and nowhere els
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -42,15 +43,15 @@ class FactKind:
         return self.name.partition(".")[2]
 
 
-def _organisation(name: str, type_: str, question: str, **more) -> FactKind:
+def _organisation(name: str, type_: str, question: str, **more: Any) -> FactKind:
     return FactKind(f"organisation.{name}", type_, question, **{"who": "legal", **more})
 
 
-def _incident(name: str, type_: str, question: str, **more) -> FactKind:
+def _incident(name: str, type_: str, question: str, **more: Any) -> FactKind:
     return FactKind(f"incident.{name}", type_, question, **more)
 
 
-def _dated(name: str, question: str, **more) -> FactKind:
+def _dated(name: str, question: str, **more: Any) -> FactKind:
     return FactKind(f"incident.{name}", "datetime", question, dated=True, **more)
 
 

@@ -169,7 +169,7 @@ class _Composer:
             return None
         if text in _WORDS:
             return _WORDS[text]
-        number = int(text) if _INTEGER.fullmatch(text[:40]) and len(text) <= 40 else None
+        number: float | None = int(text) if _INTEGER.fullmatch(text[:40]) and len(text) <= 40 else None
         if number is None and _FLOAT.fullmatch(text):
             number = float(text)
         if number is None:
@@ -210,4 +210,5 @@ class _Composer:
             raise YamlDefect("yaml_syntax", "Merging mappings (<<) is not allowed.", place, "Write the keys out.")
         if _INVISIBLE.search(event.value):
             raise YamlDefect("yaml_syntax", "The key holds an invisible character, by an escape.", place)
-        return event.value
+        key: str = event.value
+        return key

@@ -3,7 +3,7 @@
 Keys that are words of Python carry an underscore here (``with_``) and none in the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StrictInt, StrictStr, Tag, model_validator
@@ -345,7 +345,7 @@ for _model in (ParallelStep, IfStep, DoStep):
     _model.model_rebuild()
 
 
-def blocks(step: BaseStep) -> Iterator[tuple[Loc, list[BaseStep]]]:
+def blocks(step: BaseStep) -> Iterator[tuple[Loc, Sequence[BaseStep]]]:
     """The blocks of steps inside a step, each with its place relative to the step."""
     if isinstance(step, ParallelStep):
         for name, branch in step.parallel.items():
@@ -358,7 +358,7 @@ def blocks(step: BaseStep) -> Iterator[tuple[Loc, list[BaseStep]]]:
         yield ("do",), step.do
 
 
-def walk(steps: list[BaseStep], at: Loc) -> Iterator[tuple[Loc, BaseStep]]:
+def walk(steps: Sequence[BaseStep], at: Loc) -> Iterator[tuple[Loc, BaseStep]]:
     """Every step of a block and of the blocks inside it, in the order of the file, each with its place."""
     for number, step in enumerate(steps):
         here = (*at, number)

@@ -48,7 +48,7 @@ def wrong(
     """An error of a value: ``code`` is the problem's code, ``at`` the part of the value that it stands at, ``key``
     whether it stands at that part's key."""
     context = {"said": message, "hint": hint, "at": at, "key": key}
-    return PydanticCustomError(code, "{said}", context)  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{said}", context)
 
 
 def seconds(duration: str) -> int:

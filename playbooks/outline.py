@@ -3,7 +3,7 @@
 Shared by the review (which judges) and the compiler (which writes the plan), so that both mean the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from playbooks.contract import Json
@@ -166,7 +166,7 @@ class Outline:
         return [loc for loc in enclosing(covered) if len(loc) >= len(approve)] + [covered]
 
 
-def stops(block: list[BaseStep]) -> bool:
+def stops(block: Sequence[BaseStep]) -> bool:
     """Whether a block surely ends the run."""
     return isinstance(block[-1], StopStep) and block[-1].when is None and block[-1].for_each is None
 

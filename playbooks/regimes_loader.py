@@ -218,7 +218,10 @@ def _problem(file: str, mark: yaml.Mark | None, code: str, message: str, hint: s
     return Problem(file=file, line=line, column=column, code=code, severity="error", message=message, hint=hint)
 
 
-def _meaning(regime: Regime) -> Iterator[tuple[tuple, str, str, str]]:
+Loc = tuple[str | int, ...]
+
+
+def _meaning(regime: Regime) -> Iterator[tuple[Loc, str, str, str]]:
     """Problems that only the whole file shows: (place, code, message, hint)."""
     ids = [stage.id for stage in regime.stages]
     for number, stage in enumerate(regime.stages):
@@ -236,8 +239,8 @@ def _meaning(regime: Regime) -> Iterator[tuple[tuple, str, str, str]]:
         yield from _starts(regime, stage, at)
         if stage.applies:
             yield from _unknown((*at, "applies"), stage.applies.facts())
-        for entry in stage.clock.shorter:
-            yield from _unknown((*at, "clock", "shorter"), entry.when.facts())
+        for shorter in stage.clock.shorter:
+            yield from _unknown((*at, "clock", "shorter"), shorter.when.facts())
     yield from _unknown(("applies",), regime.applies.facts())
     for number, exemption in enumerate(regime.exemptions):
         yield from _unknown(("exemptions", number, "when"), exemption.when.facts())
@@ -253,7 +256,7 @@ def _meaning(regime: Regime) -> Iterator[tuple[tuple, str, str, str]]:
             yield ("place", "if_unknown"), "bad_value", error.message, ""
 
 
-def _starts(regime: Regime, stage: Stage, at: tuple) -> Iterator[tuple[tuple, str, str, str]]:
+def _starts(regime: Regime, stage: Stage, at: Loc) -> Iterator[tuple[Loc, str, str, str]]:
     filed = {f"incident.{other.id}{SUBMITTED}" for other in regime.stages}
     for key, names in (("start", (stage.clock.start,)), ("or_from", stage.clock.or_from)):
         for name in names:
@@ -263,7 +266,7 @@ def _starts(regime: Regime, stage: Stage, at: tuple) -> Iterator[tuple[tuple, st
                 yield (*at, "clock", key), "unknown_fact", f"{name} is no dated fact.", _hint(name)
 
 
-def _unknown(at: tuple, names: Iterable[str]) -> Iterator[tuple[tuple, str, str, str]]:
+def _unknown(at: Loc, names: Iterable[str]) -> Iterator[tuple[Loc, str, str, str]]:
     for name in names:
         if full_name(name) not in KINDS:
             yield at, "unknown_fact", f"{name} is no known fact.", _hint(name)

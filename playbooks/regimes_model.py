@@ -99,7 +99,7 @@ class Condition(Authored):
         other one, so that no alert switches a duty off.
         """
         if self.fact is not None:
-            return self._leaf(facts, duty)
+            return self._leaf(self.fact, facts, duty)
         if self.not_ is not None:
             inner = self.not_.judge(facts, duty=not duty)
             return Verdict(None if inner.answer is None else not inner.answer, inner.because, inner.undecided)
@@ -112,8 +112,8 @@ class Condition(Authored):
         because = tuple(why for part in parts for why in part.because)
         return Verdict(None if undecided else not decisive, because, undecided)
 
-    def _leaf(self, facts: Facts, duty: bool) -> Verdict:
-        name = full_name(self.fact)
+    def _leaf(self, fact: str, facts: Facts, duty: bool) -> Verdict:
+        name = full_name(fact)
         found = facts.get(name)
         answer = self._test(found) if found.known else None
         if answer is None or (answer is not duty and found.trust == "alert"):

@@ -4,7 +4,7 @@ One walk in the order of execution carries what is in sight and what is surely s
 problem stands at the offending key or value, else at the first line of the step.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from playbooks.contract import ActionFacts, Json
@@ -103,7 +103,7 @@ class Review:
 
     # --- the walk ---------------------------------------------------------------------------------
 
-    def _sequence(self, at: Loc, steps: list[BaseStep], env: Env) -> Env:
+    def _sequence(self, at: Loc, steps: Sequence[BaseStep], env: Env) -> Env:
         for number, step in enumerate(steps):
             env = self._step((*at, number), step, env)
         return env

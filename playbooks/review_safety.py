@@ -2,7 +2,7 @@
 legal duty that a denial, a failure or a stop can pass by. Needs neither people nor settings nor a server.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from playbooks.contract import ActionFacts
 from playbooks.expr_names import calls, demands, reads, sole_chain
@@ -70,6 +70,7 @@ class Safety:
         """
         playbook = self._source.playbook
         gained = self._evidence_of(("steps",), playbook.steps, start)
+        step: BaseStep
         for number, step in enumerate(playbook.always):
             # An earlier step of always may have failed, and this one has its turn all the same.
             self._evidence(("always", number), step, start)
@@ -167,7 +168,7 @@ class Safety:
 
     # --- evidence ---------------------------------------------------------------------------------
 
-    def _evidence_of(self, at: Loc, steps: list[BaseStep], held: Evidence) -> Evidence:
+    def _evidence_of(self, at: Loc, steps: Sequence[BaseStep], held: Evidence) -> Evidence:
         for number, step in enumerate(steps):
             held |= self._evidence((*at, number), step, held)
         return held
@@ -225,7 +226,7 @@ class Safety:
 
     # --- duties -----------------------------------------------------------------------------------
 
-    def _duties(self, at: Loc, steps: list[BaseStep], passed: bool) -> bool:
+    def _duties(self, at: Loc, steps: Sequence[BaseStep], passed: bool) -> bool:
         for number, step in enumerate(steps):
             passed = self._duty((*at, number), step, passed)
         return passed
