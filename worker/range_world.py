@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -168,7 +168,7 @@ def _jobs(org: Org, rng: random.Random, app: App, victims: list[User], ip: str) 
     service = victims[0]
     ago = org.started - timedelta(hours=rng.randrange(4, 20))
 
-    def job(name: str, state: str, at) -> Job:
+    def job(name: str, state: str, at: datetime) -> Job:
         made = Job(org.mint("750"), "query", "query", name, service.id, state, at, f"SELECT Id FROM {name}", app=app.id)
         org.jobs[made.id] = made
         fields = {"JOB_ID": made.id[:15], "ENTITY_NAME": name, "OPERATION_TYPE": "query", "CLIENT_IP": ip}

@@ -61,14 +61,16 @@ class RiskRuleSettings(RiskRule):
     count: int = Field(ge=0)
 
 
+def _default_rules() -> dict[Any, RiskRuleSettings]:
+    return {name: RiskRuleSettings.model_validate(rule.model_dump()) for name, rule in Policy().rules.items()}
+
+
 class PolicySettings(Policy):
     """The guard policy. ``rules`` replaces the default ones as a whole; a risk without a rule is refused."""
 
     model_config = ConfigDict(extra="forbid")
     rules: dict[Literal["contain", "change", "destroy"], RiskRuleSettings] = Field(  # type: ignore[assignment]
-        default_factory=lambda: {
-            name: RiskRuleSettings.model_validate(rule.model_dump()) for name, rule in Policy().rules.items()
-        }
+        default_factory=_default_rules
     )
 
 

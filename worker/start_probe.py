@@ -10,7 +10,7 @@ import uuid
 from datetime import timedelta
 
 from temporalio import activity, workflow
-from temporalio.api.enums.v1 import EventType, TaskQueueType
+from temporalio.api.enums.v1 import EventType, TaskQueueKind
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import ListTaskQueuePartitionsRequest
 from temporalio.client import Client
@@ -66,7 +66,7 @@ async def partitions(client: Client, queue: str) -> int:
     answer = await client.workflow_service.list_task_queue_partitions(
         ListTaskQueuePartitionsRequest(
             namespace=client.namespace,
-            task_queue=TaskQueue(name=queue, kind=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW),
+            task_queue=TaskQueue(name=queue, kind=TaskQueueKind.TASK_QUEUE_KIND_NORMAL),
         )
     )
     return max(1, len(answer.workflow_task_queue_partitions))

@@ -19,7 +19,8 @@ MAX_LISTED = 100
 @cache
 def mapping() -> dict[str, Any]:
     """The shipped mapping."""
-    return yaml.safe_load(resources.files("worker.alerts").joinpath("ocsf.yaml").read_text("utf-8"))
+    read: dict[str, Any] = yaml.safe_load(resources.files("worker.alerts").joinpath("ocsf.yaml").read_text("utf-8"))
+    return read
 
 
 def recognises(event: Mapping[str, Any]) -> bool:

@@ -3,14 +3,25 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from worker.alerts import generic, ocsf, salesforce
 from worker.alerts.finding import Finding, to_alert
 from worker.alerts.model import Alert
 from worker.alerts.values import depth_over, text
 
-READERS = {"salesforce": salesforce, "ocsf": ocsf, "generic": generic}
+
+class Reader(Protocol):
+    """What every module of a format has."""
+
+    def recognises(self, event: Mapping[str, Any]) -> bool:
+        """Whether the event is of this format."""
+
+    def read(self, event: Mapping[str, Any]) -> Finding:
+        """What it says."""
+
+
+READERS: dict[str, Reader] = {"salesforce": salesforce, "ocsf": ocsf, "generic": generic}
 """Format to its reader. The order is that of trying."""
 
 MAX_DEPTH = 32

@@ -21,7 +21,10 @@ RECORD_KINDS = {"user": "005", "oauth_app": "", "bulk_job": "750"}
 @cache
 def mapping() -> dict[str, Any]:
     """The shipped mapping."""
-    return yaml.safe_load(resources.files("worker.alerts").joinpath("salesforce.yaml").read_text("utf-8"))
+    read: dict[str, Any] = yaml.safe_load(
+        resources.files("worker.alerts").joinpath("salesforce.yaml").read_text("utf-8")
+    )
+    return read
 
 
 def event_type(event: Mapping[str, Any]) -> str:

@@ -18,7 +18,8 @@ DOORS = frozenset({"api", "cli"})
 
 def the_desk(request: Request) -> Desk:
     """The application's desk."""
-    return request.app.state.desk
+    desk: Desk = request.app.state.desk
+    return desk
 
 
 def the_actor(request: Request) -> Actor:

@@ -118,7 +118,8 @@ def remaining(until: str | None, now: datetime) -> str:
 
 def spell(seconds: float) -> str:
     """A duration in its two largest units."""
-    rest, parts = int(seconds), []
+    rest = int(seconds)
+    parts: list[str] = []
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
         count, rest = divmod(rest, size)
         if count or (unit == "s" and not parts):
@@ -143,7 +144,7 @@ def incidents(rows: Iterable[Mapping[str, Any]]) -> str:
     return columns(table) if len(table) > 1 else "No incidents."
 
 
-def columns(rows: list[tuple[str, ...]]) -> str:
+def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows of text in columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(

@@ -66,7 +66,8 @@ def _work_out(
     regime = library.get(regime_id)
     if regime is None:
         fail("unknown_regime", f"There is no regime {regime_id[:60]!r}.", f"Known: {', '.join(library.regimes)}.")
-    if stage_id is not None and regime.stage(stage_id) is None:
+    wanted = regime.stages if stage_id is None else [stage for stage in regime.stages if stage.id == stage_id]
+    if stage_id is not None and not wanted:
         known = ", ".join(stage.id for stage in regime.stages)
         fail("unknown_stage", f"{regime.id} has no stage {stage_id[:60]!r}.", f"Known: {known}.")
     organisation = {"zone": zone_name, "holidays": holidays}
@@ -86,7 +87,7 @@ def _work_out(
     told = read(notified) if notified else None
     first = regime.stages[0].clock.start
     documents = []
-    for stage in regime.stages if stage_id is None else (regime.stage(stage_id),):
+    for stage in wanted:
         found = facts.when(stage.clock.start, places)
         at = found[0] if found else began if stage_id is not None or stage.clock.start == first else None
         documents.append(work_out(regime, stage, at, facts, told))

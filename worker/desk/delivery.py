@@ -67,7 +67,8 @@ async def deliver(
     until, pause = loop.time() + patience, FIRST_PAUSE
     while True:
         try:
-            return await handle.execute_update(update, body, id=update_id, result_type=answer, rpc_timeout=one_try)
+            found: R = await handle.execute_update(update, body, id=update_id, result_type=answer, rpc_timeout=one_try)
+            return found
         except (RPCError, WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError) as error:
             failure: Exception = error
         if not _again(failure) or loop.time() + pause > until:

@@ -89,6 +89,7 @@ class Alerts:
         wanted = select(correlations.c.incident).where(
             correlations.c.key.in_(alert.correlation), correlations.c.at >= since
         )
+        incident: str
         for incident in connection.execute(wanted.order_by(correlations.c.at.desc())).scalars():
             if self._open_of(connection, incident) is not None:
                 return incident

@@ -5,6 +5,7 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Row, delete, insert, select, update
 
@@ -81,6 +82,6 @@ def _hash(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def _person(row: Row) -> Person:
+def _person(row: Row[Any]) -> Person:
     identities = tuple((one[0], one[1], one[2]) for one in json.loads(row.identities))
     return Person(row.name, tuple(json.loads(row.roles)), identities)
