@@ -109,6 +109,9 @@ def test_hostile_text_cannot_drive_the_terminal():
     assert not set(shown) & {"\x1b", "\x07", "\u202e", "\r"}
     assert "\\x1b" in shown
     assert clean("a\nb") == "a b"
+    for hidden in "\x00\x85\x9b\u061c\u200b\u200f\u2028\u2066\u2069\ufeff\ud800\U000e0041":
+        assert hidden not in clean(f"a{hidden}b") and clean(f"a{hidden}b").startswith("a\\x")
+    assert clean("é 漢字 🔥 أمل") == "é 漢字 🔥 أمل"
 
 
 def test_colour_only_where_asked_for():

@@ -50,7 +50,12 @@ class ApiClient:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         # No proxy of the environment ever sees an incident: the server is named and spoken to directly.
-        self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+        try:
+            self._http = httpx.Client(base_url=self.url, headers=headers, timeout=timeout, trust_env=False)
+        except (httpx.InvalidURL, UnicodeError, ValueError):
+            raise ApiError(
+                "bad_value", "STANCH_URL is no address, or STANCH_TOKEN no token. Nothing was done.", "Check both."
+            ) from None
 
     def __enter__(self) -> Self:
         return self
@@ -91,9 +96,11 @@ class ApiClient:
         partial = target.with_name(target.name + ".part")
         try:
             with self._http.stream("GET", path, timeout=LONG) as answer:
-                if answer.status_code >= 400:
+                if answer.status_code >= 300:
                     answer.read()
                     raise _refusal(answer)
+                if not answer.headers.get("content-type", "").startswith("application/zip"):
+                    raise _no_stanch()
                 private = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
                 with os.fdopen(private, "wb") as file:
                     for chunk in answer.iter_bytes():
@@ -108,25 +115,21 @@ class ApiClient:
     def _call(self, method: str, path: str, **arguments: Any) -> Any:
         try:
             answer = self._http.request(method, path, **arguments)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise self._unreachable(error) from None
-        if answer.status_code >= 400:
+        if answer.status_code >= 300:
             raise _refusal(answer)
         if len(answer.content) > MAX_ANSWER:
             raise ApiError("answer_too_large", f"The answer of {path} is over 64 MB and was not read.")
-        if not answer.content:
-            return None
         try:
-            return answer.json()
-        except json.JSONDecodeError:
-            raise ApiError(
-                "not_stanch",
-                f"What answers at {self.url} is no Stanch server. Nothing was done.",
-                "Set STANCH_URL to the address that `stanch serve` printed.",
-                status=answer.status_code,
-            ) from None
+            document = answer.json(object_hook=_Document)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, _Document):
+            raise _no_stanch()
+        return document
 
-    def _unreachable(self, error: httpx.HTTPError) -> ApiError:
+    def _unreachable(self, error: Exception) -> ApiError:
         if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
             return ApiError(
                 "timeout",
@@ -140,10 +143,25 @@ class ApiClient:
         )
 
 
+class _Document(dict[str, Any]):
+    """An answer. A part that every Stanch gives and that is not there means that another program answered."""
+
+    def __missing__(self, key: str) -> Any:
+        raise _no_stanch()
+
+
+def _no_stanch() -> ApiError:
+    return ApiError(
+        "not_stanch",
+        "What answers there is no Stanch server, or one of another version. What it did with the request is not known.",
+        "Set STANCH_URL to the address that `stanch serve` printed.",
+    )
+
+
 def _refusal(answer: httpx.Response) -> ApiError:
     try:
         problem = answer.json()
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         problem = {}
     if not isinstance(problem, dict):
         problem = {}

@@ -86,7 +86,7 @@ def _value(text: str | None) -> Any:
         return None
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(value, float):
         # The record holds no floats; as text it stays exactly what was typed.

@@ -1,7 +1,9 @@
 """The command ``stanch``: a table of commands, each imported only when it is called."""
 
+import errno
 import importlib
 import os
+import re
 import sys
 
 import click
@@ -29,6 +31,9 @@ COMMANDS = {
 """Command to where it lives and its line in the help: the help needs no import."""
 
 
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
+UNTOUCHED = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP)
+"""Errors of a file that come before anything is read or written."""
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -83,6 +88,9 @@ def run(arguments: list[str] | None = None) -> None:
 def execute(arguments: list[str]) -> int:
     """Run one command line and return its exit code; nothing escapes as a traceback."""
     as_json = "--json" in arguments
+    if any(_NO_TEXT.search(word) for word in arguments):
+        said = "An argument holds bytes that are no text. Nothing was done."
+        return report(Refused("bad_value", said, exit_code=2), as_json=as_json)
     try:
         with stanch.make_context("stanch", list(arguments)) as ctx:
             stanch.invoke(ctx)
@@ -119,8 +127,9 @@ def _unexpected(error: Exception) -> Refused:
         return Refused(code, str(error), desk, details=getattr(error, "details", None))
     if isinstance(code, str):
         return Refused(code, str(error), exit_code=2 if code == "settings" else 1)
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-        return Refused("file", f"{error.filename}: {error.strerror}. Nothing was done.")
+    if isinstance(error, OSError) and error.filename is not None:
+        done = "Nothing was done." if error.errno in UNTOUCHED else "What was begun may be incomplete."
+        return Refused("file", f"{str(error.filename)[:300]}: {error.strerror}. {done}")
     return Refused(
         "internal",
         f"Stanch failed here: {type(error).__name__}: {str(error)[:300]}",

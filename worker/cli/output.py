@@ -10,7 +10,10 @@ import click
 
 JSON_KEY = "stanch.json"
 INTEGRITY = 3
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
 
 
 class Refused(Exception):
@@ -82,7 +85,8 @@ def fail(code: str, message: str, next_step: str = "", *, exit_code: int = 1) ->
 def report(refused: Refused, *, as_json: bool) -> int:
     """Tell the user of a refusal and return the exit code."""
     if as_json:
-        document = {"ok": False, "code": refused.code, "message": refused.message, **refused.details}
+        document = {"ok": False, "code": refused.code, "message": refused.message}
+        document |= {key: value for key, value in refused.details.items() if key not in document}
         if refused.next_step:
             document["next"] = refused.next_step
         emit(document)

@@ -49,8 +49,8 @@ def _read(text: str, type_: str, options: Iterable[str], where: str) -> Any:
         if text.lstrip().startswith("["):
             try:
                 items = json.loads(text)
-            except json.JSONDecodeError as error:
-                fail("bad_value", f"{where}: not a JSON list ({error.msg}). Nothing was done.")
+            except (ValueError, RecursionError):
+                fail("bad_value", f"{where}: not a JSON list. Nothing was done.")
             return items
         return [_read(part.strip(), inner, options, where) for part in text.split(",") if part.strip()]
     if type_ == "boolean":
