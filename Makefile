@@ -13,7 +13,7 @@ help:
 	@echo "make up     Temporal, worker and doors on this machine, for real"
 	@echo "make test   all tests"
 	@echo "make bench  cost of Stanch against bare Temporal"
-	@echo "make lint   ruff"
+	@echo "make lint   ruff and mypy"
 	@echo "make docs   write the generated reference pages"
 	@echo "make clean  remove .venv and caches; incidents and evidence stay"
 
@@ -30,7 +30,7 @@ bench: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.benchmarks.run
 
 lint: $(VENV)/installed-dev
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 docs: $(VENV)/installed
 	@$(BIN)/python -m worker.reference

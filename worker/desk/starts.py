@@ -255,7 +255,7 @@ class Starts:
 
     async def _attach(self, incident: str, facts: FactsSnapshot, run: str | None, count: int) -> bool:
         installation = self._installation
-        start = WithStartWorkflowOperation(
+        start: WithStartWorkflowOperation[Any, Any] = WithStartWorkflowOperation(
             "Incident",
             IncidentInput(
                 incident=incident,
