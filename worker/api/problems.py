@@ -47,7 +47,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def plain(_request: Request, error: HTTPException) -> JSONResponse:
-        code = {404: "not_found", 405: "wrong_method"}.get(error.status_code, f"http_{error.status_code}")
+        code = {400: "bad_value", 404: "not_found", 405: "wrong_method"}.get(error.status_code, f"http_{error.status_code}")
         return problem(error.status_code, code, f"{error.detail}. Nothing was done.")
 
     @app.exception_handler(Exception)
