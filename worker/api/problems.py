@@ -13,6 +13,8 @@ from worker.desk.refusals import DeskRefusal
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+CODES = {400: "bad_value", 404: "not_found", 405: "wrong_method"}
+"""Code of what the framework itself refuses, by status."""
 
 
 def problem(
@@ -47,7 +49,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def plain(_request: Request, error: HTTPException) -> JSONResponse:
-        code = {400: "bad_value", 404: "not_found", 405: "wrong_method"}.get(error.status_code, f"http_{error.status_code}")
+        code = CODES.get(error.status_code, f"http_{error.status_code}")
         return problem(error.status_code, code, f"{error.detail}. Nothing was done.")
 
     @app.exception_handler(Exception)
