@@ -14,7 +14,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from worker.alerts.intake import Intake, IntakeRefused
-from worker.settings import SettingsError
+from worker.settings import Settings, SettingsError
 
 SAMPLES = Path(__file__).resolve().parent.parent / "data" / "alerts" / "panther_apache2"
 NOW = datetime(2024, 2, 1, 15, 0, tzinfo=UTC)
@@ -339,6 +339,18 @@ def test_the_evidence_window_is_at_most_ninety_days():
         "2023-11-03T15:00:00.000000Z",
         "2024-01-31T15:00:00.000000Z",
     ]
+
+
+def test_the_settings_file_says_all_of_a_source(tmp_path):
+    (tmp_path / "stanch.toml").write_text(
+        '[alerts.pd]\nscheme = "pagerduty"\nsecret = "secret:env/PD secret:env/OLD"\nformat = "ocsf"\n'
+        'starts_per_hour = 3\ntolerance = 60\nmax_bytes = 2097152\norg = "00D000000000009"\n'
+    )
+    file = Settings.load({}, tmp_path).file
+    source = Intake.of(file.alerts, file.routes, resolve).sources.get("pd")
+    assert (source.scheme, source.secrets) == ("pagerduty", ("secret:env/PD", "secret:env/OLD"))
+    assert (source.format, source.starts_per_hour, source.tolerance) == ("ocsf", 3, 60)
+    assert (source.max_bytes, source.org) == (2 * 1024 * 1024, "00D000000000009")
 
 
 def test_malformed_settings_are_refused_at_once():

@@ -1,8 +1,10 @@
+import hashlib
 import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import rfc8785
 
 from worker.alerts.intake import Intake
 
@@ -70,6 +72,60 @@ def test_an_alert_is_read_rightly(event):
     assert (document["route"] or {}).get("playbook") == playbook
     if document["route"]:
         assert document["route"]["inputs"].get("app") == app
+
+
+RULES = {
+    "ApiAnomalyEventStore": "api-anomaly",
+    "ApiConnectedApp": "api-connected-app",
+    "ApiTotalUsage": "api-total-usage",
+    "BulkApiResultEventStore": "bulk-api-result",
+    "ConnectedAppUsageEventStore": "connected-app-usage",
+    "LoginAs": "login-as",
+    "OAuthTokenRefreshFailed": "oauth-refresh-failed",
+    "OAuthTokenRevoked": "oauth-token-revoked",
+}
+
+
+@pytest.mark.parametrize("event", samples(True))
+def test_the_key_is_the_digest_that_the_contract_says(event):
+    """SHA-256 over the canonical JSON of format, detector rule, primary entities and UTC day."""
+    primary = {
+        ("org", event["ORGANIZATION_ID"]),
+        *(
+            (kind, event[column])
+            for kind, column in (
+                ("user", "USER_ID"),
+                ("user", "DELEGATED_USER_ID"),
+                ("oauth_app", "CONNECTED_APP_ID"),
+                ("bulk_job", "JOB_ID"),
+            )
+            if column in event
+        ),
+    }
+    short = sorted([kind, name[:15] if len(name) == 18 and name.isalnum() else name] for kind, name in primary)
+    whole = ["salesforce", RULES[event["EVENT_TYPE"]], short, event["TIMESTAMP"][:10]]
+    assert check(event)["dedupe_key"] == hashlib.sha256(rfc8785.dumps(whole)).hexdigest()
+
+
+@pytest.mark.parametrize("event", samples(True) + samples(False))
+def test_the_document_has_the_parts_of_the_contract_and_no_others(event):
+    document = check(event)
+    assert list(document) == [
+        *("format", "verified", "kind", "action", "severity", "dedupe_key", "title", "first_seen", "time_suspect"),
+        *("entities", "route", "problems"),
+    ]
+    assert document["verified"] in ("valid", "invalid", "unsigned", "not_checked")
+    assert isinstance(document["severity"], int) and 0 <= document["severity"] <= 5
+    assert all(set(each) == {"kind", "id", "role", "trust"} for each in document["entities"])
+    assert all(set(each) == {"code", "message"} for each in document["problems"])
+    assert document["route"] is None or set(document["route"]) == {"rule", "playbook", "inputs"}
+
+
+def test_the_key_of_an_event_without_an_instant_has_the_day_of_its_receipt():
+    event = {"kind": "key.exposed", "severity": 4, "rule": "r", "user": "u"}
+    whole = ["generic", "r", [["user", "u"]], "2024-02-02"]
+    assert check(event)["dedupe_key"] == hashlib.sha256(rfc8785.dumps(whole)).hexdigest()
+    assert check(event)["time_suspect"] is True
 
 
 @pytest.mark.parametrize("event", samples(False))
