@@ -32,6 +32,7 @@ CAST = {
     "vic": ("viewer",),
 }
 SECRET = "detector-secret-7f3a"
+WEBHOOK_SECRET = "whsec_" + "QUJD" * 11
 READY = 90.0
 
 
@@ -118,6 +119,7 @@ def premises(home: Path, temporal: str, namespace: str, seed: int = 11) -> Itera
             "TEMPORAL_ADDRESS": temporal,
             "TEMPORAL_NAMESPACE": namespace,
             "DETECTOR": SECRET,
+            "HOOK": WEBHOOK_SECRET,
             "PYTHONPATH": os.getcwd(),
         }
         made = Premises(home, env, world, _people(Settings.load(env, home)))
@@ -131,6 +133,7 @@ def _toml(world: Range, home: Path) -> str:
     for system, values in world.settings(home).items():
         lines += [f"[systems.{system}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     lines += ["[alerts.siem]", 'scheme = "bearer"', 'secret = "secret:env/DETECTOR"', "starts_per_hour = 1000"]
+    lines += ["[alerts.hook]", 'scheme = "standard_webhooks"', 'secret = "secret:env/HOOK"']
     lines += ["[alerts.calm]", 'scheme = "bearer"', 'secret = "secret:env/DETECTOR"', "starts_per_hour = 0"]
     return "\n".join(lines) + "\n"
 

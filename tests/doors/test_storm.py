@@ -5,17 +5,23 @@ import contextlib
 import json
 import time
 from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from temporalio.client import Client
+from standardwebhooks.webhooks import Webhook
 
-from tests.doors.premises import SECRET
+from tests.doors.premises import SECRET, WEBHOOK_SECRET
 from worker.api.problems import MEDIA_TYPE
+from worker.edge import key_ring
 from worker.settings import Settings
 from worker.start_base import open_store
+from worker.temporal import connect
+from workflows.messages import AlertsAttached
 
 STORM = 500
 ORG = "00D5f00000STORM"
+SAMPLES = Path(__file__).resolve().parent.parent / "data" / "alerts" / "panther_apache2"
 
 
 async def test_the_same_alert_five_hundred_times_at_once_is_one_incident(acme, tmp_path):
@@ -36,17 +42,36 @@ async def test_the_same_alert_five_hundred_times_at_once_is_one_incident(acme, t
     print(f"\n{STORM} alerts at once taken in {span:.2f} s, {span / STORM * 1000:.1f} ms each")
 
     (run,) = (await acme.until(incident, lambda shown: shown["runs"]))["runs"]
-    client = await Client.connect(acme.env["TEMPORAL_ADDRESS"], namespace=acme.env["TEMPORAL_NAMESPACE"])
+    settings = Settings.load(acme.env, acme.home)
+    client = await connect(settings, key_ring(settings))
     for workflow in (f"incident/{incident}", run["id"]):
         found = [each async for each in client.list_workflows(f"WorkflowId = '{workflow}'")]
         assert len({each.run_id for each in found}) == 1, workflow
     of_runs = [each.id async for each in client.list_workflows("WorkflowType = 'PlaybookRun'")]
     assert [name for name in of_runs if f"/{incident}/" in name] == [run["id"]]
+    history = await told_of_joining(client, incident)
+    assert history[-1] == STORM and len(history) <= span / 5 + 3, "one signal in five seconds at most"
     kinds = Counter(
         entry["kind"] for entry in (await acme.document("amal", "incident", "timeline", incident))["entries"]
     )
     assert (kinds["alert.admitted"], kinds["run.started"], kinds["incident.opened"]) == (1, 1, 1)
     await acme.document("cleo", "incident", "cancel", incident, "--reason", "a storm only")
+
+
+async def told_of_joining(client, incident):
+    """Counts that the incident's workflow was told of, signal by signal, once it knows of all."""
+    for _ in range(200):
+        counts = []
+        async for event in client.get_workflow_handle(f"incident/{incident}").fetch_history_events():
+            if event.HasField("workflow_execution_signaled_event_attributes"):
+                signal = event.workflow_execution_signaled_event_attributes
+                if signal.signal_name == "alerts_attached":
+                    (told,) = await client.data_converter.decode(signal.input.payloads, [AlertsAttached])
+                    counts.append(told.count)
+        if counts and counts[-1] == STORM:
+            return counts
+        await asyncio.sleep(0.2)
+    raise AssertionError(counts)
 
 
 BAD = {
@@ -118,3 +143,86 @@ async def test_a_source_that_may_start_nothing_only_has_its_alerts_looked_into(a
         told = (await http.post("/v1/alerts/calm", content=body)).json()
     assert told["route"]["playbook"] == "crm-triage"
     assert "capped" in [problem["code"] for problem in told["problems"]]
+
+
+def at(moment):
+    """An instant as event logs write it."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+async def test_what_the_alert_does_not_name_is_asked_while_the_rest_runs(acme):
+    """A bulk export names no connected app: the incident commander is asked, evidence is secured meanwhile."""
+    sample = json.loads((SAMPLES / "bulk_data_exfiltration.json").read_text())[0]["event"]
+    event = {**sample, "TIMESTAMP": at(datetime.now(UTC)), "ORGANIZATION_ID": "00D5f00000BULK1"}
+    event["TIMESTAMP_DERIVED"] = event["TIMESTAMP"]
+    async with acme.http(SECRET) as http:
+        told = (await http.post("/v1/alerts/siem", content=json.dumps(event))).json()
+    assert (told["kind"], told["route"]["playbook"]) == ("crm.bulk_exfiltration", "crm-oauth-token-theft")
+    assert set(told["route"]["inputs"]) == {"since"}
+    incident = told["incident"]
+    shown = await acme.until(incident, lambda shown: any(each["kind"] == "ask" for each in shown["waiting"]))
+    (question,) = [each for each in shown["waiting"] if each["kind"] == "ask"]
+    assert question["who"]["needs"][0]["roles"] == ["incident_commander"]
+    assert set(question["form"]) == {"app"}
+    left = datetime.fromisoformat(question["until"]) - datetime.fromisoformat(question["opened_at"])
+    assert left == timedelta(minutes=30)
+    done = {"audit", "event_logs"}
+    await acme.until(
+        incident, lambda shown: done <= {step["id"] for step in shown["steps"] if step["status"] == "done"}
+    )
+    assert any(notice["urgency"] == "page" for notice in shown["notices"])
+    app = json.loads(acme.range.alert())["CONNECTED_APP_NAME"]
+    await acme.document("cleo", "incident", "answer", incident, question["step"], "-f", f"app={app}")
+    shown = await acme.until(incident, lambda shown: any(each["kind"] == "approve" for each in shown["waiting"]))
+    (go,) = [each for each in shown["waiting"] if each["kind"] == "approve"]
+    assert "cleo" in go["who"]["excluded"], "who supplied a value approves nothing that depends on it"
+    await acme.document("cleo", "incident", "cancel", incident)
+
+
+async def test_severity_one_opens_an_incident_and_runs_nothing(acme):
+    sample = json.loads((SAMPLES / "oauth_credential_abuse.json").read_text())[3]["event"]
+    event = {**sample, "ORGANIZATION_ID": "00D5f00000QUIET"}
+    async with acme.http(SECRET) as http:
+        told = (await http.post("/v1/alerts/siem", content=json.dumps(event))).json()
+    assert (told["severity"], told["route"], told["created"]) == (1, None, True)
+    shown = await acme.until(told["incident"], lambda shown: shown["live"])
+    assert (shown["runs"], shown["severity"], shown["alerts"]["count"]) == ([], 1, 1)
+    worse = {**event, "EVENT_TYPE": "OAuthTokenRevoked"}
+    async with acme.http(SECRET) as http:
+        joined = (await http.post("/v1/alerts/siem", content=json.dumps(worse))).json()
+    assert (joined["incident"], joined["created"]) == (told["incident"], False)
+    assert joined["route"]["playbook"] == "crm-oauth-token-theft"
+    shown = await acme.until(told["incident"], lambda shown: shown["runs"] and shown["severity"] == 4)
+    assert [run["playbook"]["id"] for run in shown["runs"] if "playbook" in run] in ([], ["crm-oauth-token-theft"])
+    await acme.until(told["incident"], lambda shown: shown["runs"][0]["status"] in ("running", "waiting"))
+    await acme.document("cleo", "incident", "cancel", told["incident"])
+
+
+async def test_a_signed_delivery_that_comes_again_counts_once(acme):
+    body = acme.alert(ORGANIZATION_ID="00D5f00000HOOK1", USER_ID="0055f00000HOOK1", API_TOTAL_COUNT=1).decode()
+    now = datetime.now(UTC)
+
+    def signed(delivery, moment, text=body):
+        signature = Webhook(WEBHOOK_SECRET).sign(delivery, moment, text)
+        stamped = {"webhook-id": delivery, "webhook-timestamp": str(int(moment.timestamp()))}
+        return {**stamped, "webhook-signature": signature}
+
+    async with acme.http() as http:
+
+        async def send(headers, text=body):
+            return await http.post("/v1/alerts/hook", content=text, headers=headers)
+
+        first, again = (await send(signed("m1", now))).json(), (await send(signed("m1", now))).json()
+        assert (first["created"], again["replayed"], again["count"]) == (True, True, 1)
+        assert (await send(signed("m2", now))).json()["count"] == 2
+        for headers, text, code in (
+            (signed("m3", now - timedelta(seconds=400)), body, "timestamp_outside"),
+            (signed("m3", now + timedelta(seconds=400)), body, "timestamp_outside"),
+            ({**signed("m3", now), "webhook-id": "m4"}, body, "signature_invalid"),
+            (signed("m3", now), body + " ", "signature_invalid"),
+            ({}, body, "signature_missing"),
+        ):
+            answer = await send(headers, text)
+            assert (answer.status_code, answer.json()["code"]) == (401, code)
+    assert (await acme.document("vic", "incident", "show", first["incident"]))["alerts"]["count"] == 2
+    assert WEBHOOK_SECRET not in acme.logs()
