@@ -88,7 +88,8 @@ always:
 async def test_the_undo_of_a_step_that_took_two_tries_covers_both(stage: Stage) -> None:
     stage.world.fault("rejected", 1)
     run = await stage.start(
-        HEAD + "steps:\n  - {id: end, action: lab.end_things, with: {targets: [a, b]}}\n  - {id: wait, wait: {for: 1h}}\n",
+        HEAD
+        + "steps:\n  - {id: end, action: lab.end_things, with: {targets: [a, b]}}\n  - {id: wait, wait: {for: 1h}}\n",
         facts={"severity": 5},
     )
     gate = await run.waiting("end", kind="failure")
