@@ -16,8 +16,8 @@ from temporalio.api.workflowservice.v1 import ListTaskQueuePartitionsRequest
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-STEPS = 30
-SPARED = 20
+STEPS = 60
+SPARED = 45
 """Steps that are not measured: a server that is not tuned takes its first ones as fast as any."""
 LIMIT = timedelta(seconds=60)
 
