@@ -121,6 +121,15 @@ class House:
         body = {"step": card["step"], "digest": card["digest"], "verdict": verdict, **more}
         return await self.ask(person, "POST", f"/v1/incidents/{incident}/decisions", body)
 
+    async def clocks_closed(self, incident: str) -> None:
+        """Wait until no legal clock of an incident is open."""
+        for _ in range(200):
+            shown = (await self.ask("cleo", "GET", f"/v1/incidents/{incident}")).json()
+            if not any(clock["open"] for clock in shown["clocks"]):
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(shown["clocks"])
+
     async def ended(self, incident: str) -> dict[str, Any]:
         """The incident once all its runs have ended."""
         for _ in range(300):

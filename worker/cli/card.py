@@ -84,7 +84,9 @@ def commands(incident: str, entry: Mapping[str, Any]) -> list[str]:
     where = f"{incident} {step}"
     lines = []
     for verdict in entry["verdicts"]:
-        if verdict in ("approve", "deny"):
+        if verdict == "approve" and entry["kind"] == "undo":
+            lines.append(f"stanch incident undo {incident} --digest {digest}")
+        elif verdict in ("approve", "deny"):
             lines.append(f"stanch incident {verdict} {where} --digest {digest}")
         elif verdict == "break_glass":
             lines.append(f"stanch incident break-glass {where} --reason 'WHY'   (incident commander only)")

@@ -180,10 +180,11 @@ def undo(
                 f"No run of {incident_id} offers an undo now. Nothing was undone.",
                 "A run offers it when it is cancelled: `stanch incident cancel`.",
             )
-        if digest is None or len(offers) > 1:
+        meant = [entry for entry in offers if digest is not None and entry["digest"].startswith(checked(digest))]
+        if digest is None or (len(offers) > 1 and len(meant) != 1):
             say("\n\n".join(card.question(incident_id, entry, datetime.now(UTC)) for entry in offers))
             fail("digest_mismatch", "Nothing was undone.", "Say what you accept: --digest (and --run).")
-        offer = offers[0]
+        offer = (meant or offers)[0]
         body = {
             "step": offer["step"],
             "verdict": "approve",

@@ -5,14 +5,15 @@ from typing import Any
 
 import click
 
-from worker.cli.client import at, connect
+from worker.cli.client import at as address
+from worker.cli.client import connect
 from worker.cli.options import as_option, reason_option, run_option
 from worker.cli.output import emit, fail, json_option, show
 
 
 def _post(incident: str, verb: str, body: dict[str, Any], person: str | None, as_json: bool) -> None:
     with connect(person) as api:
-        answer = api.post(at("incidents", incident, verb), body)
+        answer = api.post(address("incidents", incident, verb), body)
     if as_json:
         emit(answer)
     else:
@@ -111,11 +112,20 @@ def clock(
     as_person: str | None,
     as_json: bool,
 ) -> None:
-    """Confirm, correct, submit, dismiss or hand over a legal clock."""
+    """Confirm, correct, submit, dismiss or hand over a legal clock. CLOCK is its id, or `all` that are open."""
     if verb in ("correct", "submit") and not at:
         fail("bad_value", f"{verb} needs --at INSTANT. Nothing was changed.", exit_code=2)
-    body = {"clock": clock_id, "verb": verb, "at": at, "reason": reason}
-    _post(incident_id, "clocks", body, as_person, as_json)
+    body = {"verb": verb, "at": at, "reason": reason}
+    if clock_id != "all":
+        _post(incident_id, "clocks", {**body, "clock": clock_id}, as_person, as_json)
+        return
+    with connect(as_person) as api:
+        running = [str(clock["id"]) for clock in api.get(address("incidents", incident_id))["clocks"] if clock["open"]]
+        answers = [api.post(address("incidents", incident_id, "clocks"), {**body, "clock": each}) for each in running]
+    if as_json:
+        emit({"ok": True, "clocks": running})
+    else:
+        show("\n".join(answer["message"] for answer in answers) or "No clock is open.")
 
 
 @click.command()

@@ -43,7 +43,7 @@ NEXT = {
     "expired": "`stanch incident show` says what happened instead.",
     "not_waiting": "`stanch incident show` lists what waits.",
     "wrong_role": "`stanch incident show` says who may decide; `stanch people list` who has the role.",
-    "clock_open": "For each: `stanch incident clock ID CLOCK submit --at INSTANT`, or dismiss or handover --reason T.",
+    "clock_open": "`stanch incident clock ID CLOCK submit --at INSTANT`, or `… all dismiss --reason T`.",
     "run_active": "`stanch incident show` says what they wait for; `stanch incident cancel` ends them.",
     "effect_unknown": "`stanch incident show` lists the question; answer it with `stanch incident decide`.",
     "unknown_clock": "`stanch incident show` lists the clocks.",
