@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from activities.catalog import CATALOG
 from worker.bundle_format import JOURNAL
 from worker.bundle_verify import bundle_is_intact
@@ -123,12 +125,10 @@ def _ending(scene: Stage, shown: dict[str, Any], person: ApiClient, sent_at: dat
         # What was exported is what is told: the incident may have gone on since.
         entries = [json.loads(line) for line in bundle.read(JOURNAL).splitlines()]
     effects = frozenset(name for name, spec in CATALOG.specs.items() if spec.facts.risk.is_effect)
-    with ApiClient(scene.range.url) as world_api:
-        world = World(
-            effects=world_api.get("/_range/effects"),
-            log=world_api.get("/_range/log"),
-            state=world_api.get("/_range/state"),
-        )
+    # The world is no Stanch server, so it is not asked through a client of one.
+    with httpx.Client(base_url=scene.range.url, timeout=30, trust_env=False) as asked:
+        effects_seen, log, state = (asked.get(f"/_range/{what}").json() for what in ("effects", "log", "state"))
+    world = World(effects=effects_seen, log=log, state=state)
     contains = shown["runs"][0]["playbook"]["id"] in CONTAINS
     found = checks(shown, world, scene.range.wrong(contained=contains), effects, contains=contains)
     steps = steps_with_effect(shown, effects)
