@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 
 from worker.cli.client import SERVER_FILE, written
@@ -191,6 +192,25 @@ def test_a_killed_up_leaves_no_server_and_no_lock(up):
     up.until_ready()
     up.process.send_signal(signal.SIGTERM)
     assert up.ended() == 0
+
+
+def test_metrics_have_a_port_of_their_own(up):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    up.env["STANCH_METRICS"] = f"127.0.0.1:{port}"
+    up.begin()
+    up.until_ready()
+    text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
+    assert "temporal_" in text
+    for path in ("/openapi.json", "/healthz", "/readyz"):
+        assert httpx.get(f"http://127.0.0.1:{up.port}{path}", trust_env=False).status_code == 200
+    other = up.run("doctor", "--json", STANCH_METRICS="nonsense")
+    assert other.returncode in (0, 1), "a command that stays not long serves no metrics"
+    up.process.send_signal(signal.SIGTERM)
+    assert up.ended() == 0
+    done = up.run("up", STANCH_METRICS="nonsense")
+    assert done.returncode == 2 and "STANCH_METRICS" in done.stderr
 
 
 def test_a_taken_port_is_said_and_nothing_stays(up):
