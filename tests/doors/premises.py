@@ -77,7 +77,7 @@ class Premises:
         assert told["ok"] is False and told["message"]
         return str(told["code"])
 
-    async def until(self, incident: str, ready: Any, seconds: float = 60) -> dict[str, Any]:
+    async def until(self, incident: str, ready: Any, seconds: float = 150) -> dict[str, Any]:
         """``incident show --json`` once ``ready`` holds of it."""
         limit = time.monotonic() + seconds
         while True:

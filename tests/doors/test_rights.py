@@ -45,7 +45,6 @@ async def test_no_route_answers_somebody_unknown(house, header):
 async def test_onlookers_and_detectors_change_nothing(house):
     incident = await house.start()
     await house.card(incident, "go")
-    before = house.env.store.journal.entries(incident)
     for method, path in await routes(house):
         if method in READS or path in READS or path.endswith("/export"):
             continue
@@ -54,8 +53,8 @@ async def test_onlookers_and_detectors_change_nothing(house):
             answer = await house.ask(person, method, target, BODIES.get(path, {}))
             allowed = {"wrong_role", "bad_verdict"} if path.endswith("/decisions") else {"wrong_role"}
             assert answer.status_code in (403, 422) and answer.json()["code"] in allowed, (method, path, answer.text)
-    after = [entry for entry in house.env.store.journal.entries(incident) if entry["kind"] != "decision.refused"]
-    assert after == before
+    theirs = [entry for entry in house.env.store.journal.entries(incident) if entry["actor"] in ("vic", "detector")]
+    assert {entry["kind"] for entry in theirs} == {"decision.refused"}
     assert (await house.ask("amal", "GET", "/v1/people")).json()["people"][0]["name"] == "amal"
     assert "eve" not in (await house.ask("amal", "GET", "/v1/people")).text
 
