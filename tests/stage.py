@@ -59,7 +59,7 @@ class Running:
         """The live status."""
         return await self.stage.client.get_workflow_handle(self.run).query("status")
 
-    async def until(self, ready: Callable[[dict[str, Any]], Any], seconds: float = 20) -> dict[str, Any]:
+    async def until(self, ready: Callable[[dict[str, Any]], Any], seconds: float = 60) -> dict[str, Any]:
         """The first status for which ``ready`` holds; fails with what hangs."""
         limit = asyncio.get_running_loop().time() + seconds
         last: dict[str, Any] = {}
@@ -79,13 +79,13 @@ class Running:
                 found.append(repr(error))
         return "; ".join(found[-2:])
 
-    async def ended(self, seconds: float = 30) -> dict[str, Any]:
+    async def ended(self, seconds: float = 90) -> dict[str, Any]:
         """The last status of a run that has ended."""
         last = await self.until(lambda status: status["status"] in ENDED, seconds)
         await asyncio.wait_for(self.stage.client.get_workflow_handle(self.run).result(), 10)
         return last
 
-    async def waiting(self, step: str, seconds: float = 20, kind: str | None = None) -> dict[str, Any]:
+    async def waiting(self, step: str, seconds: float = 60, kind: str | None = None) -> dict[str, Any]:
         """The question that waits at a step."""
 
         def found(status: dict[str, Any]) -> bool:

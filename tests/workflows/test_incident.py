@@ -8,7 +8,7 @@ from workflows.messages import AlertsAttached, Attach, CloseRequest, FactChange,
 PLAIN = "stanch: 1\nid: plain\nversion: 1.0.0\ntitle: Plain\nsteps:\n  - {id: one, action: lab.read}\n"
 
 
-async def incident_until(stage: Stage, incident: str, ready, seconds: float = 20) -> dict:
+async def incident_until(stage: Stage, incident: str, ready, seconds: float = 60) -> dict:
     """The first status of an incident for which ``ready`` holds."""
     handle = stage.client.get_workflow_handle(f"incident/{incident}")
     for _ in range(int(seconds / 0.05)):
