@@ -16,11 +16,12 @@ import httpx
 from tests.benchmarks import bare
 from tests.benchmarks.figures import Sample
 from tests.benchmarks.house import BARE, SOURCE, House
+from tests.benchmarks.sides import BASE
 from tests.benchmarks.spans import START, history_of, to_first_body
 
 PLAYBOOK = "crm-oauth-token-theft"
 PATIENCE = 60.0
-SIDES = ("bare", "Stanch, whole")
+SIDES = (BASE, "Stanch, whole")
 
 
 @dataclass(frozen=True)

@@ -61,9 +61,9 @@ class Sample:
     cpu: float
 
 
-def compared(samples: dict[str, list[Sample]]) -> list[Row]:
-    """Every side against the first one, round by round."""
-    base = [sample.taken for sample in next(iter(samples.values()))]
+def compared(samples: dict[str, list[Sample]], baseline: str) -> list[Row]:
+    """Every side against the baseline, round by round."""
+    base = [sample.taken for sample in samples[baseline]]
     rows = []
     for name, found in samples.items():
         taken = [sample.taken for sample in found]

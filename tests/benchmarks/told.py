@@ -6,6 +6,7 @@ from tests.benchmarks import door, parts, sides
 from tests.benchmarks.figures import Spread, as_json, columns, compared, table
 from tests.benchmarks.house import House
 from tests.benchmarks.rounds import SHAPES, Results
+from tests.benchmarks.sides import BASE
 from tests.benchmarks.spans import medians, per_step, walk_of
 
 GOALS = {"sequence": (1.25, 2.0), "parallel": (1.25, 2.0), "door": (3.0, 6.0)}
@@ -48,7 +49,7 @@ async def told(built: House, results: Results) -> tuple[list[str], dict[str, Any
 
 def _verdict(name: str, results: Results) -> tuple[list[str], dict[str, Any]]:
     goal, limit = GOALS[name]
-    rows = compared(results.samples[name])
+    rows = compared(results.samples[name], BASE)
     whole = rows[-1]
     verdict = "met" if whole.ratio <= goal else "missed" if whole.ratio <= limit else "missed, and over the limit"
     lines = ["", TITLES[name], *table(rows)]
@@ -62,11 +63,11 @@ def _verdict(name: str, results: Results) -> tuple[list[str], dict[str, Any]]:
 async def _alone(built: House, results: Results) -> dict[str, dict[str, float]]:
     """Workflow code and codec by themselves, the least of several: it says most about their own cost."""
     found, steps = results.histories["sequence"], sides.SEQUENCE.count
-    bare, whole = next(iter(found.items())), list(found.items())[-1]
+    whole = list(found)[-1]
     return {
-        bare[0]: {"workflow code": min([await parts.replay_time(each, None) for each in bare[1]]) / steps},
-        whole[0]: {
-            "workflow code": min([await parts.replay_time(each, built.ring) for each in whole[1]]) / steps,
-            "codec": min([await parts.codec_time(each, built.ring) for each in whole[1]]) / steps,
+        BASE: {"workflow code": min([await parts.replay_time(each, None) for each in found[BASE]]) / steps},
+        whole: {
+            "workflow code": min([await parts.replay_time(each, built.ring) for each in found[whole]]) / steps,
+            "codec": min([await parts.codec_time(each, built.ring) for each in found[whole]]) / steps,
         },
     }
