@@ -125,8 +125,8 @@ async def test_a_sender_who_is_not_proven_leaves_nothing(acme):
     async with acme.http() as http:
         for path, token, status, code in (
             ("siem", None, 401, "signature_missing"),
-            ("siem", "wrong", 401, "signature_invalid"),
-            ("nobody", "wrong", 404, "unknown_source"),
+            ("siem", "no-key-of-ours", 401, "signature_invalid"),
+            ("nobody", "no-key-of-ours", 404, "unknown_source"),
             ("nobody", None, 404, "unknown_source"),
         ):
             headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -134,7 +134,7 @@ async def test_a_sender_who_is_not_proven_leaves_nothing(acme):
             assert (answer.status_code, answer.json()["code"]) == (status, code)
     rows = (await acme.document("vic", "incident", "list"))["incidents"]
     assert not any("00D5f0000STRANGE" in json.dumps(row) for row in rows)
-    assert "wrong" not in acme.logs()
+    assert "no-key-of-ours" not in acme.logs()
 
 
 async def test_a_source_that_may_start_nothing_only_has_its_alerts_looked_into(acme):
