@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -57,16 +57,9 @@ class JournalTime(Store):
 
     async def call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """As ``Store.call``, timed."""
-        return await self._timed(super().call(fn, *args, **kwargs))
-
-    async def write(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """As ``Store.write``, timed."""
-        return await self._timed(super().write(fn, *args, **kwargs))
-
-    async def _timed(self, asked: Coroutine[Any, Any, Any]) -> Any:
         began = time.perf_counter()
         try:
-            return await asked
+            return await super().call(fn, *args, **kwargs)
         finally:
             self.seconds += time.perf_counter() - began
 
@@ -122,11 +115,20 @@ class House:
     async def end(self, *workflows: str) -> None:
         """Take workflows away, so that nothing of one measurement runs into the next."""
         for name in workflows:
+            await self._answers(name)
             with contextlib.suppress(RPCError):
                 await self.client.get_workflow_handle(name).terminate("measured")
         for _ in range(500):
             if self.bodies.at_work == 0:
                 break
+            await asyncio.sleep(0.01)
+
+    async def _answers(self, name: str) -> None:
+        """Wait until a workflow is there and has begun: one that is ended before is an error to whoever opens it."""
+        for _ in range(500):
+            with contextlib.suppress(RPCError):
+                await self.client.get_workflow_handle(name).query("status")
+                return
             await asyncio.sleep(0.01)
 
 
