@@ -82,7 +82,7 @@ class Running:
     async def ended(self, seconds: float = 90) -> dict[str, Any]:
         """The last status of a run that has ended."""
         last = await self.until(lambda status: status["status"] in ENDED, seconds)
-        await asyncio.wait_for(self.stage.client.get_workflow_handle(self.run).result(), 10)
+        await asyncio.wait_for(self.stage.client.get_workflow_handle(self.run).result(), 30)
         return last
 
     async def waiting(self, step: str, seconds: float = 60, kind: str | None = None) -> dict[str, Any]:
