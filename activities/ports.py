@@ -130,6 +130,10 @@ class Store(Protocol):
     def call(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         """Run a method of the store without holding up the loop."""
 
+    def write(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        """As ``call``, for a method that writes; it may share a transaction with others, none of whose failures
+        touches it."""
+
 
 class Vault(Protocol):
     """Resolver of credential references such as ``secret:env/NAME`` and ``secret:file/PATH``."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
@@ -40,7 +40,7 @@ class CallRecord:
     async def entries_only(self) -> None:
         """Write the entries that travelled with a call that leaves no outcome."""
         if self._call.entries:
-            await self._reach(self._store.journal.append, self._call.incident, self._call.entries)
+            await self._write(self._store.journal.append, self._call.incident, self._call.entries)
 
     async def open_intents(self) -> tuple[list[dict[str, Json]], int]:
         """Earlier intents that may have taken effect, oldest first, each with the reference of its ``report`` if its
@@ -54,6 +54,7 @@ class CallRecord:
             Held: effects are on hold.
             Superseded: an attempt that was thought lost has ended the call meanwhile.
         """
+        # Not written together with others: between the intent and its effect nobody may come in to cancel.
         return await self._reach(self._intend, dict(body))
 
     async def overtaken(self) -> bool:
@@ -63,7 +64,7 @@ class CallRecord:
     async def failed(self, error: ActionError) -> None:
         """Record that this attempt surely changed nothing."""
         body = {"key": self._key, "code": error.code, "attempt": self._fence, **self._place()}
-        await self._reach(
+        await self._write(
             self._store.journal.append,
             self._call.incident,
             [
@@ -80,7 +81,7 @@ class CallRecord:
     async def ended(self, result: ActionResult, *, inline: bool, effect: bool, good: bool) -> None:
         """Record the outcome; ``inline`` whether the output may stand in the journal itself, ``good``
         whether it ends the call for ever (an effect that does not verify may be tried again)."""
-        await self._reach(self._ended, result, inline, effect, good)
+        await self._write(self._ended, result, inline, effect, good)
 
     def _place(self) -> dict[str, Json]:
         call = self._call
@@ -171,10 +172,17 @@ class CallRecord:
 
     async def _reach(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call the store, waiting a while if it is away; the activity goes on beating meanwhile."""
+        return await self._patiently(lambda: self._store.call(fn, *args, **kwargs))
+
+    async def _write(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``_reach``, for what writes."""
+        return await self._patiently(lambda: self._store.write(fn, *args, **kwargs))
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         until, pause = time.monotonic() + self._wait, 0.1
         while True:
             try:
-                return await self._store.call(fn, *args, **kwargs)
+                return await ask()
             except (ActionError, *_BUGS):
                 raise
             except Exception as error:

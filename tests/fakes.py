@@ -36,6 +36,8 @@ class MemoryStore:
             raise StoreAway("database is locked")
         return fn(*args, **kwargs)
 
+    write = call
+
 
 class MemoryJournal:
     """Entries unique by (incident, key); intents fenced by attempt."""

@@ -245,6 +245,8 @@ class Starts:
                 id=given.run,
                 task_queue=given.queue_prefix,
                 id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+                # Where this process works too, its first task comes with the answer.
+                request_eager_start=True,
             )
         except WorkflowAlreadyStartedError:
             return True

@@ -16,6 +16,7 @@ from worker.store.journal import Journal
 from worker.store.keys import SigningKey
 from worker.store.outbox import Drafts, Hold, Notices
 from worker.store.people import People
+from worker.store.together import Together
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,6 +36,7 @@ class Store:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.home, self.signer = home, signer
         self._database = Database(url)
+        self._together = Together(self._database)
         self.evidence = Evidence(self._database, home)
         self.journal = Journal(self._database, self._keep_text, signer)
         self.evidence.append = self.journal.append
@@ -54,6 +56,15 @@ class Store:
         try:
             with self._database.in_a_hurry():
                 return fn(*args, **kwargs)
+        except Exception as error:
+            if not is_busy(error):
+                raise
+        return await asyncio.to_thread(fn, *args, **kwargs)
+
+    async def write(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As ``call``, for what writes: all that is asked for at the same time waits for the disk but once."""
+        try:
+            return await self._together.write(fn, *args, **kwargs)
         except Exception as error:
             if not is_busy(error):
                 raise
