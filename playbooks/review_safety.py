@@ -62,6 +62,8 @@ class Safety:
         self._source, self._outline = source, Outline(source)
         self._judged = {} if judged is None else judged
         self.found: list[Problem] = []
+        self.held: dict[Loc, Evidence] = {}
+        """What is surely acquired before each step, once ``problems`` was asked."""
 
     def problems(self, start: Evidence = frozenset()) -> tuple[list[Problem], Evidence]:
         """Every problem, and what is surely acquired where the main steps have ended well.
@@ -91,13 +93,13 @@ class Safety:
 
     def _approval(self, loc: Loc, step: ActionStep) -> None:
         facts = self._actions[step.action]
-        read = self._targets_read(step, facts)
+        read = self.targets_read(step, facts)
         needed = requirement(self._policy, facts, severity=None, targets_read=read)
         if needed.refused:
             said = f"Policy has no rule for {facts.risk} actions, so that {facts.name} may never run."
             self._report(loc, "approval_missing", said, "Add a rule to the policy, or leave the step out.")
             return
-        if not needed.count or self._approved(loc, step):
+        if not needed.count or self.approval_of(loc) is not None:
             return
         who = f"{needed.count} of {' or '.join(needed.roles)}"
         name = step.id or facts.name
@@ -110,18 +112,16 @@ class Safety:
         hint = "Put an approve step that names it before it, in the same block or in one around it, without when."
         self._report(loc, "approval_missing", said, hint)
 
-    def _approved(self, loc: Loc, step: ActionStep) -> bool:
-        """Whether an approve step that surely has its turn before covers the step."""
+    def approval_of(self, loc: Loc) -> Loc | None:
+        """The approve step that covers a step and surely has its turn before it."""
         asking = self._outline.covered.get(loc)
         if asking is None or self._outline.steps[asking].for_each is not None:
-            return False
+            return None
         condition = self._outline.steps[asking].when
-        if condition is None:
-            return True
         around = [self._outline.steps[part].when for part in self._outline.between(asking, loc)]
-        return condition in around
+        return asking if condition is None or condition in around else None
 
-    def _targets_read(self, step: ActionStep, facts: ActionFacts) -> bool:
+    def targets_read(self, step: ActionStep, facts: ActionFacts) -> bool:
         """Whether its targets are, as they are, what an earlier read of the same system found."""
         wanted = [name for name, known in facts.params.items() if known.type in ("targets", "grants")]
         for name in wanted:
@@ -176,6 +176,7 @@ class Safety:
     def _evidence(self, loc: Loc, step: BaseStep, held: Evidence) -> Evidence:
         """Judge a step; what is surely acquired once it is over."""
         gained: Evidence = frozenset()
+        self.held[loc] = held
         if isinstance(step, ActionStep):
             facts = self._actions[step.action]
             gained = frozenset((facts.system, kind) for kind in facts.acquires)

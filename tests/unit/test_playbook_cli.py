@@ -232,3 +232,26 @@ def test_plan_looks_up_drafts_by_name(capsys) -> None:
     assert code == 0 and len(found["digest"]) == 64
     code, found = document(capsys, "plan", written(book % "x"))
     assert code == 1 and found["problems"][0]["line"]
+
+
+def test_a_difference_that_is_less_safe_ends_with_one(capsys) -> None:
+    ask = "- {id: q, ask: Is it so?, by: {roles: [legal], count: %d}, form: {so: {type: boolean}}, within: 1h,\n"
+    end = "   on_timeout: [unanswered]}"
+    old, new = written(whole(ask % 2 + end), "old.yaml"), written(whole(ask % 1 + end), "new.yaml")
+    code, told = document(capsys, "diff", old, new)
+    assert (code, told["ok"]) == (1, False)
+    (found,) = told["findings"]
+    assert found["code"] == "decider_count" and found["severity"] == "less_safe" and found["step"] == "q"
+    assert found["old"] == {"file": "old.yaml", "line": 6} and found["new"] == {"file": "new.yaml", "line": 6}
+    assert document(capsys, "diff", new, old)[0] == 0
+    assert document(capsys, "diff", old, old) == (0, {**told, "ok": True, "new": told["old"], "findings": []})
+    assert execute(["playbook", "diff", old, new]) == 1
+    assert "LESS SAFE" in capsys.readouterr().out
+
+
+def test_what_has_errors_is_not_compared(capsys) -> None:
+    bad = written(whole("- {note: '{{ steps.nobody.x }}'}"), "bad.yaml")
+    for pair in ((written(GOOD), bad), (bad, written(GOOD))):
+        code, told = document(capsys, "diff", *pair)
+        assert code == 1 and [problem["code"] for problem in told["problems"]] == ["unknown_step"]
+    assert document(capsys, "diff", "crm-triage", "no-such-playbook")[0] == 1

@@ -188,6 +188,52 @@ def plan(name: str, inputs: tuple[str, ...], as_json: bool) -> None:
     _print(list(compiled.problems))
 
 
+@playbook.command()
+@click.argument("old")
+@click.argument("new")
+@json_option
+def diff(old: str, new: str, as_json: bool) -> None:
+    """What changes by meaning from OLD to NEW (ids or files); exit 1 if something is less safe."""
+    from activities.catalog import CATALOG
+    from playbooks.compile import validate as check
+    from playbooks.problems import has_errors
+    from worker.desk.playbooks import compared
+
+    settings, actions = _settings(), CATALOG.facts()
+    both = []
+    for name in (old, new):
+        source, problems = _source(name, settings)
+        library = _library(settings.playbook_folders, *([] if source is None else [source]))
+        if source is not None:
+            problems = check(source, library=library, actions=actions, policy=settings.file.policy, safety=False)
+        if source is None or has_errors(problems):
+            say(f"{clean(name)} has errors. Nothing was compared.")
+            _refuse(problems, as_json)
+        both.append((source, library))
+    (was, old_library), (now, library) = both
+    document = compared(
+        was, now, old_library=old_library, library=library, actions=actions, policy=settings.file.policy
+    )
+    if as_json:
+        emit(document)
+    else:
+        _print_changes(document["findings"])
+    if not document["ok"]:
+        raise click.exceptions.Exit(1)
+
+
+SAID = {"less_safe": "LESS SAFE", "neutral": "changed", "safer": "safer"}
+
+
+def _print_changes(findings: list[dict[str, Any]]) -> None:
+    for found in findings:
+        lines = [f"{found[side]['line']}" if found[side] else "-" for side in ("old", "new")]
+        show(f"{SAID[found['severity']]:<9}  {clean(found['message'])}")
+        show(f"           {found['code']}, line {' > '.join(lines)}")
+    counts = [sum(1 for found in findings if found["severity"] == name) for name in SAID]
+    show(f"{counts[0]} less safe, {counts[1]} to look at, {counts[2]} safer." if findings else "Nothing has changed.")
+
+
 def _refuse(problems: list[Any], as_json: bool) -> NoReturn:
     if as_json:
         emit({"ok": False, "problems": [problem.as_json() for problem in problems]})

@@ -5,6 +5,8 @@ from typing import Any
 
 from playbooks.compile import Compiled, compile_plan
 from playbooks.contract import ActionFacts, Json, RunContext
+from playbooks.diff import diff
+from playbooks.diff_findings import Weight
 from playbooks.loader import Library, Source
 from playbooks.model_steps import (
     ActionStep,
@@ -173,3 +175,24 @@ def planned(
         context=context,
         regimes=shipped,
     )
+
+
+def compared(
+    old: Source,
+    new: Source,
+    *,
+    old_library: Library,
+    library: Library,
+    actions: Mapping[str, ActionFacts],
+    policy: Policy,
+) -> dict[str, Any]:
+    """What changes when one playbook takes the place of another; ``ok`` unless something is less safe."""
+    found = diff(old, new, library=library, actions=actions, policy=policy, old_library=old_library)
+    return {
+        "ok": not any(finding.weight is Weight.LESS_SAFE for finding in found),
+        **{
+            name: {"id": source.playbook.id, "version": source.playbook.version, "digest": source.digest}
+            for name, source in (("old", old), ("new", new))
+        },
+        "findings": [finding.as_json() for finding in found],
+    }
