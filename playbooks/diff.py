@@ -223,12 +223,11 @@ def _by_policy(seen: Seen) -> str:
     """What happens to an effect that no approve step covers."""
     if seen.needed is None or seen.needed.refused:
         return "It changes no system that policy guards." if seen.needed is None else "Policy never lets it run."
-    if not seen.needed.count:
+    if not seen.needed.needs:
         return f"Policy lets it run ({seen.needed.rule})."
-    who = f"{seen.needed.count} of {' or '.join(seen.needed.roles)}"
     if seen.free_when_severe:
-        return f"Policy asks {who} by itself, unless the incident is severe enough."
-    return f"Policy demands {who}, so that it cannot be started like this."
+        return f"Policy asks {seen.needed.who} by itself, unless the incident is severe enough."
+    return f"Policy demands {seen.needed.who}, so that it cannot be started like this."
 
 
 def _what(seen: Seen) -> str:

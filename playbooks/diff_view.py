@@ -121,7 +121,7 @@ class _Looking:
             "facts": facts,
             "targets_read": read,
             "needed": requirement(self._policy, facts, severity=None, targets_read=read),
-            "free_when_severe": not severe.count and not severe.refused,
+            "free_when_severe": not severe.needs and not severe.refused,
         }
 
 

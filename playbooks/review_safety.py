@@ -27,8 +27,9 @@ from playbooks.model_steps import (
     WaitStep,
     blocks,
 )
+from playbooks.model_values import By
 from playbooks.outline import Outline, enclosing, parts, sources, stops
-from playbooks.policy import Policy, requirement
+from playbooks.policy import Policy, beyond, requirement
 from playbooks.problems import Problem
 from playbooks.review_scope import ends_unset
 
@@ -81,6 +82,8 @@ class Safety:
                 self._approval(loc, step)
             elif isinstance(step, ApproveStep):
                 self._inputs_of(loc)
+            if isinstance(step, ApproveStep | AskStep):
+                self._quorum(loc, step.by)
         self._duties(("steps",), playbook.steps, False)
         for number, step in enumerate(playbook.always):
             self._duty(("always", number), step, False)
@@ -92,25 +95,47 @@ class Safety:
     # --- approvals --------------------------------------------------------------------------------
 
     def _approval(self, loc: Loc, step: ActionStep) -> None:
-        facts = self._actions[step.action]
+        facts, name = self._actions[step.action], step.id or step.action
         read = self.targets_read(step, facts)
         needed = requirement(self._policy, facts, severity=None, targets_read=read)
+        best = requirement(self._policy, facts, severity=HIGHEST, targets_read=read)
+        if best.refused:
+            said = f"Policy refuses {facts.name}, so that it may never run ({best.rule})."
+            self._report(loc, "approval_missing", said, "Change the policy, or leave the step out.")
+            return
         if needed.refused:
-            said = f"Policy has no rule for {facts.risk} actions, so that {facts.name} may never run."
-            self._report(loc, "approval_missing", said, "Add a rule to the policy, or leave the step out.")
+            said = f"Policy refuses {name} unless the incident is severe enough ({needed.rule})."
+            hint = "Let the playbook do without it, and see what policy says of this severity."
+            self._report(loc, "approval_depends", said, hint, warning=True)
+            needed = best
+        for need in needed.needs:
+            said = beyond(self._policy, need.roles, need.count) or ""
+            if said:
+                hint = f"Policy demands it ({need.why}): change it there, or leave the step out."
+                self._report(loc, "approval_unreachable", f"{name} can never be approved: {said}", hint)
+        if not needed.needs or self.approval_of(loc) is not None:
             return
-        if not needed.count or self.approval_of(loc) is not None:
-            return
-        who = f"{needed.count} of {' or '.join(needed.roles)}"
-        name = step.id or facts.name
-        if not requirement(self._policy, facts, severity=HIGHEST, targets_read=read).count:
-            said = f"{name} needs the approval of {who} unless the incident is severe enough; it would ask by itself."
+        if not best.needs:
+            said = f"{name} needs the approval of {needed.who} unless the incident is severe enough; it would ask by "
+            said += f"itself ({needed.rule})."
             hint = "Name it in an approve step before it, if people should see it with the rest."
             self._report(loc, "approval_depends", said, hint, warning=True)
             return
-        said = f"{name} ({facts.risk}) can be reached without the approval of {who} that policy demands."
+        said = f"{name} ({facts.risk}) can be reached without the approval of {needed.who} that policy demands "
+        said += f"({needed.rule})."
         hint = "Put an approve step that names it before it, in the same block or in one around it, without when."
         self._report(loc, "approval_missing", said, hint)
+
+    def _quorum(self, loc: Loc, by: By) -> None:
+        """Whether as many people as the step waits for can hold its roles, by the declared maxima."""
+        rooms: list[tuple[Loc, tuple[str, ...], int]] = [
+            ((*loc, "by", "each", role), (role,), count) for role, count in by.each.items()
+        ]
+        rooms += [((*loc, "by", "count"), tuple(by.roles), by.count)] if by.roles else []
+        for at, roles, count in rooms:
+            said = beyond(self._policy, roles, count)
+            if said is not None:
+                self._report(at, "approval_unreachable", said, "Ask for fewer people, or name a further role.")
 
     def approval_of(self, loc: Loc) -> Loc | None:
         """The approve step that covers a step and surely has its turn before it."""

@@ -6,6 +6,7 @@ references (``worker/secrets.py``), except ``STANCH_TOKEN``, a person's own toke
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from playbooks.contract import Mode
-from playbooks.policy import Policy, RiskRule
+from worker.settings_policy import PolicySettings
 
 FILE = "stanch.toml"
 TEST_HOLD = "STANCH_TEST_HOLD"
@@ -52,26 +53,6 @@ class SourceSettings(_Part):
     tolerance: int = Field(default=300, ge=1, le=3600)
     max_bytes: int = Field(default=1024 * 1024, ge=1, le=2 * 1024 * 1024)
     org: str = ""
-
-
-class RiskRuleSettings(RiskRule):
-    """How many must approve an action of one risk; a misspelt key would be a rule that nobody keeps."""
-
-    model_config = ConfigDict(extra="forbid")
-    count: int = Field(ge=0)
-
-
-def _default_rules() -> dict[Any, RiskRuleSettings]:
-    return {name: RiskRuleSettings.model_validate(rule.model_dump()) for name, rule in Policy().rules.items()}
-
-
-class PolicySettings(Policy):
-    """The guard policy. ``rules`` replaces the default ones as a whole; a risk without a rule is refused."""
-
-    model_config = ConfigDict(extra="forbid")
-    rules: dict[Literal["contain", "change", "destroy"], RiskRuleSettings] = Field(  # type: ignore[assignment]
-        default_factory=_default_rules
-    )
 
 
 class FileSettings(_Part):
@@ -275,24 +256,32 @@ def _read(path: Path) -> FileSettings:
 def _reason(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return "there is no such setting"
-    return str(problem["msg"])
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def _line_of(text: str, place: list[str]) -> int | None:
     """The line of the innermost key of ``place`` that stands in the file, under its table."""
-    table, best = "", None
+    table, best, rows = list[str](), None, Counter[str]()
     for number, line in enumerate(text.splitlines(), start=1):
-        header = re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line)
+        header = re.match(r"\s*(\[\[?)\s*([^\]]+?)\s*\]", line)
+        key = re.match(r'\s*((?:"[^"]*"|[\w*-]+)(?:\.(?:"[^"]*"|[\w*-]+))*)\s*=', line)
         if header:
-            table = header.group(1).replace('"', "")
-            if place[: table.count(".") + 1] == table.split("."):
-                best = number
+            whole = table = _words(header.group(2))
+            if header.group(1) == "[[":
+                table.append(str(rows[header.group(2)]))
+                rows[header.group(2)] += 1
+        elif key:
+            whole = [*table, *_words(key.group(1))]
+        else:
             continue
-        key = re.match(r'\s*"?([\w.*-]+)"?\s*=', line)
-        whole = f"{table}.{key.group(1)}" if key and table else key.group(1) if key else ""
-        if whole and place[: whole.count(".") + 1] == whole.split("."):
+        if place[: len(whole)] == whole:
             best = number
     return best
+
+
+def _words(dotted: str) -> list[str]:
+    """The parts of a key of TOML, each without its quotes."""
+    return [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|([^\s."]+)', dotted)]
 
 
 def _wrong_variable(error: ValidationError) -> str:

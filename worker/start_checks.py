@@ -12,6 +12,7 @@ import httpx
 
 from activities.catalog import CATALOG
 from playbooks.compile import validate
+from playbooks.policy import idle
 from worker.alerts.sources import Source, Sources
 from worker.cli.client import SERVER_FILE, written
 from worker.desk.playbooks import listing, sources
@@ -32,7 +33,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which they depend on each other."""
     file = settings.config_file or "no stanch.toml here"
     found = [Finding("settings", "ok", f"{settings.mode.value}, home {settings.home}, {file}.")]
-    found += [_home(settings), _store(settings), _keys(settings), _playbooks(settings)]
+    found += [_home(settings), _store(settings), _keys(settings), _playbooks(settings), _policy(settings)]
     found += await engine(settings)
     found += await _systems(settings)
     found += _sources(settings)
@@ -91,7 +92,7 @@ def _playbooks(settings: Settings) -> Finding:
             *(
                 problem
                 for source in sources(shelf)
-                for problem in validate(source, library=shelf, actions=CATALOG.facts())
+                for problem in validate(source, library=shelf, actions=CATALOG.facts(), policy=settings.file.policy)
             ),
         ]
         broken = [problem for problem in found if problem.severity == "error"]
@@ -104,6 +105,16 @@ def _playbooks(settings: Settings) -> Finding:
 
     mend = "`stanch playbook validate FILE` shows all problems."
     return guarded("playbooks", check, mend)
+
+
+def _policy(settings: Settings) -> Finding:
+    """The guard policy: a pattern that means no action is a rule that nobody keeps."""
+    unmet = idle(settings.file.policy, CATALOG.facts())
+    if unmet:
+        mend = "`[policy]` of stanch.toml; docs/actions.md lists every action."
+        return Finding("policy", "fail", f"No action is meant by {', '.join(unmet)}.", mend)
+    count = len(settings.file.policy.demands)
+    return Finding("policy", "ok", f"{count} rules of your own." if count else "The rules of [policy.rules] hold.")
 
 
 async def _systems(settings: Settings) -> list[Finding]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from playbooks.contract import ActionFacts, Json
 from playbooks.digest import approval_digest
 from playbooks.plan import ActionStep, ApproveStep, Escalate, IfStep, PlannedStep, Terminal, Waiting
-from playbooks.policy import Requirement
+from playbooks.policy import Need, merged
 from workflows.attempts import Attempts, Trouble
 from workflows.calls import stamp
 from workflows.envelopes import Shown, demanded, envelope_of, freeze, targets_of
@@ -16,7 +16,7 @@ from workflows.gates import parse
 from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish
 from workflows.scope import Above, Loop, Place, facts_of, item_of
-from workflows.state import Approval, FrozenCall, FrozenStep, Gate, Need, StepRecord
+from workflows.state import Approval, FrozenCall, FrozenStep, Gate, StepRecord
 from workflows.values import evaluate, load_reads, render, suppliers
 
 SELF_ASK = Waiting(
@@ -106,7 +106,7 @@ async def _freeze_covered(
 ) -> tuple[Approval, list[Shown], list[Need], list[str]]:
     approval = Approval(path=step.path)
     shown: list[Shown] = []
-    policy: dict[tuple[tuple[str, ...], str], Requirement] = {}
+    needs = needs_of(spec.by, "the playbook")
     people: dict[str, None] = dict.fromkeys(run.input.starters)
     around = place.frame.above[step.path]
     for path in spec.covers:
@@ -129,22 +129,9 @@ async def _freeze_covered(
         needed = demanded(run.plan.policy, facts, facts_of(run.state).get("severity"), [part.call for part in parts])
         if needed.refused:
             raise StepFailed(step.path, "policy_refused", f"{covered.path}: {needed.rule}.")
-        if needed.count and parts:
-            last = policy.get((needed.roles, needed.rule))
-            policy[needed.roles, needed.rule] = needed if last is None or needed.count > last.count else last
-    needs = needs_of(spec.by, "the playbook")
-    needs += [Need(roles=rule.roles, count=rule.count, why=rule.rule) for rule in policy.values()]
+        if parts:
+            needs += needed.needs
     return approval, shown, merged(needs), list(people)
-
-
-def merged(needs: list[Need]) -> list[Need]:
-    """Of two needs of the same roles only the larger one counts."""
-    largest: dict[tuple[str, ...], Need] = {}
-    for need in needs:
-        held = largest.get(need.roles)
-        if held is None or need.count > held.count:
-            largest[need.roles] = need
-    return list(largest.values())
 
 
 def _instances(run: Run, above: tuple[Above, ...], covered: PlannedStep, place: Place) -> list[Place]:

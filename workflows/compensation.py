@@ -7,7 +7,8 @@ so that a later apply is never taken for the earlier one.
 from playbooks.contract import Verb
 from playbooks.digest import approval_digest
 from playbooks.plan import Escalate, NoteStep, PlannedStep, Terminal, Waiting
-from workflows.approvals import grant, merged
+from playbooks.policy import merged
+from workflows.approvals import grant
 from workflows.attempts import Attempts, Trouble
 from workflows.envelopes import Shown, demanded, envelope_of, freeze, permit_of
 from workflows.errors import WalkEnded
@@ -83,8 +84,7 @@ async def _offer(run: Run, place: Place, approval: Approval) -> Gate:
         shown.append(part)
         facts = run.plan.actions[effect.action]
         demand = demanded(run.plan.policy, facts, facts_of(run.state).get("severity"), [part.call])
-        roles = demand.roles or (facts.owner,)
-        needs.append(Need(roles=roles, count=max(1, demand.count), why=f"undo; {demand.rule}"))
+        needs += demand.needs or [Need(roles=(facts.owner,), count=1, why=f"undo; {demand.rule}")]
     run.state.undoable = [effect for effect in run.state.undoable if effect.key in approval.steps]
     return open_gate(
         run,

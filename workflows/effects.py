@@ -153,12 +153,10 @@ async def _granted(
     own = Approval(path=step.path, steps={step.path: FrozenStep(calls={"": shown.call})}, rule=demand.rule)
     run.state.approvals[key] = own
     covered = cover is not None and cover.approved
-    if demand.count == 0 and not covered:
+    if not demand.needs and not covered:
         own.approved = True
         return own
-    if demand.count:
-        needs.append(Need(roles=demand.roles, count=demand.count, why=demand.rule))
-    ask_for(run, step, place, shown, needs, changed, asking.waiting if asking else SELF_ASK)
+    ask_for(run, step, place, shown, [*needs, *demand.needs], changed, asking.waiting if asking else SELF_ASK)
     return await _asked(run, step, place, record, own)
 
 

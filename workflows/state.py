@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from playbooks.contract import Affected, Decision, Envelope, Frozen, Json, NewEntry, Notice
 from playbooks.plan import Escalate, InputFacts, Terminal
+from playbooks.policy import Need as Need
 
 STATE_VERSION = 1
 FINISHED = frozenset({"done", "skipped", "failed", "denied", "undone"})
@@ -88,14 +89,6 @@ class Vote(Frozen):
     at: str
     reason: str = ""
     nonce: str = ""
-
-
-class Need(Frozen):
-    """``count`` distinct people of any of ``roles``, because of ``why``."""
-
-    roles: tuple[str, ...]
-    count: int
-    why: str = ""
 
 
 class Gate(BaseModel):

@@ -25,7 +25,8 @@ from worker.alerts.signatures import SCHEMES
 from worker.cli.main import stanch
 from worker.desk.rights import RIGHTS
 from worker.reference_commands import commands
-from worker.settings import ApiSettings, FileSettings, PolicySettings, SourceSettings
+from worker.settings import ApiSettings, FileSettings, SourceSettings
+from worker.settings_policy import DemandSettings, PolicySettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -37,6 +38,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "api": ApiSettings,
     "alerts.NAME": SourceSettings,
     "policy": PolicySettings,
+    "policy.demands": DemandSettings,
     "systems.salesforce": SalesforceConfig,
 }
 

@@ -4,7 +4,7 @@
 
 import pytest
 
-from playbooks.policy import Policy, RiskRule
+from playbooks.policy import Demand, Policy, RiskRule
 from tests.books import as_marked, judged, marks, refusals, warned, whole
 from tests.unit.test_review_reads import fine
 
@@ -114,6 +114,37 @@ def test_another_policy() -> None:
     as_marked(book("- »action: lab.change"), "approval_missing", policy=open_handed)
     as_marked(book(GO, "- »id: cut\n  action: lab.destroy"), "approval_missing", policy=open_handed)
     assert refusals(book(CUT), safety=False) == []
+
+
+def demands(**fields: object) -> Policy:
+    """The default policy with one more rule."""
+    return Policy(demands=(Demand(**{"name": "Ours", **fields}),))  # type: ignore[arg-type]
+
+
+def test_a_policy_with_further_rules() -> None:
+    pause = "- »id: p\n  action: lab.pause\n"
+    as_marked(book(pause), "approval_missing", policy=demands(count=1))
+    as_marked(book(pause), "approval_missing", policy=demands(never=True, environments=("production",)))
+    assert refusals(book(pause), policy=demands(count=1, severity_below=4)) == []
+    (warning,) = judged(book(pause), policy=demands(never=True, severity_below=4))
+    assert warning.code == "approval_depends" and "(never: Ours)" in warning.message
+    (missing,) = judged(book("- {id: cut, action: lab.cut}"), policy=Policy(owners={"lab": ("legal", "crm_owner")}))
+    assert "without the approval of 1 of legal, 1 of crm_owner that policy demands (contain: 1 of" in missing.message
+    as_marked(book("- »id: cut\n  action: lab.cut\n"), "approval_missing", policy=demands(count=2, protected=True))
+
+
+def test_more_people_than_there_can_be() -> None:
+    one = Policy(maximum={"platform_owner": 1})
+    assert refusals(book(GO, CUT), policy=one) == []
+    asks = "- {id: go, approve: [cut], %s}\n"
+    two = asks % "by: {roles: [platform_owner], count: »2}, within: 1h, on_timeout: [deny]"
+    as_marked(book(two, CUT), "approval_unreachable", policy=one)
+    each = asks % "by: {each: {legal: 9, platform_owner: »2}}, within: 1h, on_timeout: [deny]"
+    as_marked(book(each, CUT), "approval_unreachable", policy=one)
+    either = asks % "by: {roles: [platform_owner, legal], count: 2}, within: 1h, on_timeout: [deny]"
+    assert refusals(book(either, CUT), policy=one) == [], "nobody said how many lawyers there are"
+    destroy = book(GO, "- »id: cut\n  action: lab.destroy\n")
+    as_marked(destroy, "approval_unreachable", policy=one)
 
 
 # --- what is approved is known --------------------------------------------------------------------

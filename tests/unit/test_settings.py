@@ -4,11 +4,14 @@ import os
 
 import pytest
 
-from playbooks.contract import Mode
+from playbooks.contract import Mode, Risk
 from playbooks.policy import Policy
 from worker.edge import stop_points
 from worker.secrets import SecretError, Secrets
-from worker.settings import PolicySettings, Settings, SettingsError
+from worker.settings import Settings, SettingsError
+from worker.settings_policy import PolicySettings
+
+RULE = "[[policy.demands]]\nname = 'one'\nnever = true\n[[policy.demands]]\nname = 'two'\n"
 
 
 def test_without_anything_the_defaults_hold(tmp_path):
@@ -44,6 +47,20 @@ def test_variables_outrank_the_file(tmp_path):
         ("[policy]\nlarge = 5\n", r"stanch\.toml:2: policy\.large: there is no such setting"),
         ("[policy.rules.contian]\ncount = 2\n", r"stanch\.toml:1: policy\.rules\.contian"),
         ("[policy.rules.contain]\ncuont = 2\ncount = 1\n", r"stanch\.toml:2: policy\.rules\.contain\.cuont"),
+        ("[policy]\nprotected_extra = -1\n", r"stanch\.toml:2: policy\.protected_extra"),
+        ('[policy.owners]\naws = ["a"]\n"aws.*" = ["No One"]\n', r"stanch\.toml:3: policy\.owners\.aws\.\*\.0"),
+        ("[policy.owners]\naws = []\n", r"stanch\.toml:2: policy\.owners\.aws"),
+        ('[policy.owners]\n"a ws" = ["a"]\n', r"stanch\.toml:2: policy\.owners\.a ws"),
+        ("[policy.maximum]\nlegal = -1\n", r"stanch\.toml:2: policy\.maximum\.legal"),
+        (f"{RULE}nevr = true\n", r"stanch\.toml:6: policy\.demands\.1\.nevr: there is no such setting"),
+        ("[[policy.demands]]\ncount = 1\n", r"stanch\.toml:1: policy\.demands\.0\.name: Field required"),
+        (f"{RULE}roles = ['a']\n", r"stanch\.toml:4: policy\.demands\.1: it demands nothing; write count = N"),
+        (f"{RULE}extra = 1\nroles = ['a']\n", r"stanch\.toml:4: policy\.demands\.1: it names roles, but not how many"),
+        (f"{RULE}count = 1\nnever = true\n", r"stanch\.toml:4: policy\.demands\.1: it says never"),
+        (f"{RULE}count = -1\n", r"stanch\.toml:6: policy\.demands\.1\.count"),
+        (f"{RULE}extra = 1\nrisks = ['read']\n", r"stanch\.toml:7: policy\.demands\.1\.risks\.0: read is always free"),
+        (f"{RULE}extra = 1\nactions = ['aws *']\n", r"stanch\.toml:7: policy\.demands\.1\.actions\.0"),
+        (f"{RULE}extra = 1\nseverity_below = 6\n", r"stanch\.toml:7: policy\.demands\.1\.severity_below"),
         ("mode = live\n", r"stanch\.toml is not TOML: .*line 1"),
     ],
 )
@@ -60,6 +77,35 @@ def test_a_policy_of_the_file_is_the_policy(tmp_path):
     policy = Settings.load({}, tmp_path).file.policy
     assert (policy.large_over, policy.rules["contain"].count) == (10, 2)
     assert "destroy" not in policy.rules, "a risk without a rule is refused, so nothing is filled in"
+
+
+def test_every_part_of_a_policy_can_be_written(tmp_path):
+    (tmp_path / "stanch.toml").write_text(
+        '[policy.owners]\nsalesforce = ["crm_owner", "privacy_officer"]\n'
+        '[policy.environments]\n"lab*" = "staging"\n'
+        "[policy.maximum]\nlegal = 1\n"
+        '[[policy.demands]]\nname = "A lawyer looks"\nactions = ["salesforce.*"]\nrisks = ["contain"]\n'
+        'environments = ["production"]\nirreversible = true\nprotected = true\naffected_over = 5\n'
+        'severity_below = 5\ncount = 1\nroles = ["legal"]\nextra = 2\n'
+    )
+    policy = Settings.load({}, tmp_path).file.policy
+    assert Policy.model_validate(policy.model_dump(mode="json")).model_dump() == policy.model_dump()
+    assert policy.owners == {"salesforce": ("crm_owner", "privacy_officer")}
+    assert (policy.environments, policy.maximum) == ({"lab*": "staging"}, {"legal": 1})
+    assert policy.demands[0].model_dump() == {
+        "name": "A lawyer looks",
+        "actions": ("salesforce.*",),
+        "risks": (Risk.CONTAIN,),
+        "environments": ("production",),
+        "irreversible": True,
+        "protected": True,
+        "affected_over": 5,
+        "severity_below": 5,
+        "count": 1,
+        "roles": ("legal",),
+        "extra": 2,
+        "never": False,
+    }
 
 
 @pytest.mark.parametrize(

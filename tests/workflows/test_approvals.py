@@ -3,6 +3,7 @@
 import pytest
 
 from playbooks.contract import DecisionReceipt
+from playbooks.policy import Demand, Policy
 from tests.stage import Stage
 
 COVERED = """
@@ -95,6 +96,35 @@ async def test_a_reversible_containment_is_free_at_high_severity(stage: Stage) -
     )
     assert (await run.ended())["status"] == "done"
     assert len(stage.world.effects()) == 1
+
+
+async def test_the_rules_of_policy_stand_on_the_card_and_in_the_record(stage: Stage) -> None:
+    policy = Policy(
+        owners={"lab": ("privacy_officer",)},
+        demands=(
+            Demand(name="Ends need a commander", actions=("lab.end_matching",), count=1, roles=("incident_commander",)),
+            Demand(name="Nothing is ended twice", actions=("lab.end_matching",), affected_over=1, never=True),
+        ),
+    )
+    stage.world.add("t1")
+    run = await stage.start(COVERED, policy=policy)
+    who = {tuple(need["roles"]): (need["count"], need["why"]) for need in (await run.waiting("go"))["who"]["needs"]}
+    said = "contain: 1 of privacy_officer", "Ends need a commander: 1 of incident_commander"
+    assert who == {
+        ("crm_owner",): (2, "the playbook"),
+        ("privacy_officer",): (1, said[0]),
+        ("incident_commander",): (1, said[1]),
+    }
+    for person in ("amal", "bo", "cleo", "dara"):
+        assert stage.world.effects() == []
+        await run.decide("go", person)
+    assert (await run.ended())["status"] == "done"
+    rules = [entry["body"]["permit"]["rule"] for entry in run.entries() if entry["kind"] == "action.intent"]
+    assert rules == ["; ".join(["the playbook", *said])] * 2
+    stage.world.add("t2", "t3")
+    refused = await stage.start(COVERED, policy=policy)
+    status = await refused.ended()
+    assert status["status"] == "failed" and "never: Nothing is ended twice" in status["reason"]
 
 
 @pytest.mark.parametrize(
