@@ -10,6 +10,7 @@ from playbooks import plan
 from playbooks.compile_inputs import Missing, question
 from playbooks.contract import ActionFacts
 from playbooks.loader import Library, Source
+from playbooks.model_parts import Verify
 from playbooks.model_steps import BaseStep, Loc
 from playbooks.model_values import By, InputField, Link, seconds
 from playbooks.outline import Outline, reads_of
@@ -151,11 +152,27 @@ class _FrameWriter:
                     then=self._sequence((*loc, "then"), step.then),
                     otherwise=self._sequence((*loc, "else"), step.else_),
                 )
+            case authored.ChooseStep():
+                choices, otherwise = [], tuple[PlannedStep, ...]()
+                for number, way in enumerate(step.choose):
+                    if isinstance(way, authored.Otherwise):
+                        otherwise = self._sequence((*loc, "choose", number, "else"), way.else_)
+                    else:
+                        steps = self._sequence((*loc, "choose", number, "do"), way.do)
+                        choices.append(plan.Choice(condition=way.when, steps=steps))
+                return plan.ChooseStep(choices=tuple(choices), otherwise=otherwise)
+            case authored.RepeatStep():
+                return plan.RepeatStep(
+                    steps=self._sequence((*loc, "repeat", "do"), step.repeat.do),
+                    until=step.repeat.until,
+                    at_most=step.repeat.at_most,
+                    every_seconds=seconds(step.repeat.every) if step.repeat.every else 0,
+                )
             case authored.DoStep():
                 return plan.DoStep(steps=self._sequence((*loc, "do"), step.do))
         return _plain(step)
 
-    def _check(self, verify: authored.Verify) -> plan.Check:
+    def _check(self, verify: Verify) -> plan.Check:
         self._planner.facts(verify.action)
         return plan.Check(
             action=verify.action, with_=verify.with_, until=verify.until, every_seconds=seconds(verify.every)

@@ -8,15 +8,13 @@ from pydantic import BaseModel, ValidationError
 from playbooks.contract import Json
 from playbooks.loader_yaml import Document, Loc
 from playbooks.model import LANGUAGE, Playbook
+from playbooks.model_parts import Dated, SubPlaybook, Verify, WaitFor, Wanted
 from playbooks.model_steps import (
     KINDS,
     LATER_KINDS,
     TAG,
-    Dated,
-    SubPlaybook,
-    Verify,
-    WaitFor,
-    Wanted,
+    Repeat,
+    Way,
     kinds_of,
 )
 from playbooks.model_values import By, InputField, Link, Retry, Undo
@@ -30,6 +28,8 @@ _PARTS: dict[str, type[BaseModel]] = {
     "verify": Verify,
     "wait": WaitFor,
     "run": SubPlaybook,
+    "repeat": Repeat,
+    "choose": Way,
     "clocks": Dated,
     "retry": Retry,
     "undo": Undo,
@@ -47,6 +47,8 @@ _WANTED = {
     "model_attributes_type": "a mapping",
 }
 _VERSION_HINT = "Write MAJOR.MINOR.PATCH, such as 1.4.0."
+_ENDLESS = {"within": "wait_without_end", "on_timeout": "wait_without_end", "at_most": "unbounded_repeat"}
+"""Keys without which a step might never end, to the problem's code."""
 _SIGNS = {
     "greater_than_equal": ("ge", "at least"),
     "less_than_equal": ("le", "at most"),
@@ -113,9 +115,11 @@ def _missing(tagged: Loc, loc: Loc) -> Found:
     for name, field in (holder.model_fields if holder else {}).items():
         if key in (field.alias, name):
             hint = f"{field.description}."
+    if key == "at_most":
+        return Found(loc[:-2], _ENDLESS[key], "The repeat does not say how often at most.", hint)
     if kind is None:
         return Found(loc[:-1], "missing_key", f"{_named(loc[:-1])} has no {key}.", hint)
-    code = "wait_without_end" if key in ("within", "on_timeout") else "missing_key"
+    code = _ENDLESS.get(key, "missing_key")
     article = "An" if kind[0] in "aeiou" else "A"
     return Found(loc[:-1], code, f"{article} {kind} step needs {key}.", hint)
 

@@ -6,9 +6,10 @@ Keys that are words of Python carry an underscore here (``with_``) and none in t
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, StrictInt, StrictStr, Tag, model_validator
+from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
 from playbooks.contract import Json
+from playbooks.model_parts import Dated, Parameters, SubPlaybook, Verify, WaitFor, Wanted
 from playbooks.model_values import (
     ActionName,
     Authored,
@@ -25,7 +26,6 @@ from playbooks.model_values import (
     Recipients,
     Retry,
     Role,
-    Slug,
     Text,
     Undo,
     chain,
@@ -34,11 +34,10 @@ from playbooks.model_values import (
 
 Loc = tuple[str | int, ...]
 TAG = "kind:"
-LATER_KINDS = frozenset(("choose", "repeat", "workflow"))
+LATER_KINDS = frozenset(("workflow",))
 """Kinds of the language that this version does not run: refused, never ignored."""
 
 Phase = Literal["triage", "contain", "eradicate", "recover", "notify", "learn"]
-Parameters = dict[StrictStr, Json]
 
 
 class BaseStep(Authored):
@@ -108,15 +107,6 @@ class AskStep(BaseStep):
     )
 
 
-class Verify(Authored):
-    """How Stanch sees for itself that a person's work is done."""
-
-    action: ActionName = Field(description="A read action")
-    with_: Parameters = Field(default={}, alias="with", description="Its parameters")
-    until: Condition = Field(description="Holds when the work is done; sees `result`")
-    every: Duration = Field(default="1m", description="How often to look")
-
-
 class HumanStep(BaseStep):
     """Something a person does outside of Stanch and then confirms."""
 
@@ -126,35 +116,6 @@ class HumanStep(BaseStep):
     verify: Verify | None = Field(default=None, description="Checked after the owner says done")
     within: Duration = Field(description="How long to wait")
     on_timeout: chain("continue", "stop") = Field(description="What follows silence")  # type: ignore[valid-type]
-
-
-class WaitFor(Authored):
-    """Either a length of time, or a condition."""
-
-    for_: StrictStr | None = Field(default=None, alias="for", description="Duration, or an expression that gives one")
-    until: Condition | None = Field(default=None, description="Condition that ends the wait")
-    every: Duration | None = Field(default=None, description="How often the condition is evaluated, else `1m`")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _one(cls, value: Any) -> Any:
-        if isinstance(value, dict):
-            if "event" in value:
-                said = "Waiting for an event is not in this version of Stanch."
-                raise wrong("not_in_this_version", said, at=("event",), key=True)
-            if ("for" in value) == ("until" in value):
-                raise wrong("missing_key", "A wait takes either for or until.", "Write {for: 5m}.")
-            if "for" in value and "every" in value:
-                raise wrong("bad_value", "every goes with until, not with for.", at=("every",), key=True)
-            if isinstance(value.get("for"), str) and "{{" not in value["for"]:
-                Timed.model_validate({"for": value["for"]})
-        return value
-
-
-class Timed(Authored):
-    """A literal length of time."""
-
-    for_: Duration = Field(alias="for", description="Such as 5m")
 
 
 class WaitStep(BaseStep):
@@ -199,6 +160,51 @@ class IfStep(BaseStep):
     else_: "Steps | None" = Field(default=None, alias="else", description="Steps if it does not")
 
 
+class Way(Authored):
+    """One way of a choice."""
+
+    when: Condition = Field(description="Condition")
+    do: "Steps" = Field(description="Steps if it is the first that holds")
+
+
+class Otherwise(Authored):
+    """The last way of a choice, where no condition held."""
+
+    else_: "Steps" = Field(alias="else", description="Steps if no condition holds; only as the last entry")
+
+
+def _way_kind(value: Any) -> str:
+    if isinstance(value, dict):
+        return TAG + ("otherwise" if "else" in value and not {"when", "do"} <= value.keys() else "way")
+    return TAG + ("otherwise" if isinstance(value, Otherwise) else "way")
+
+
+class ChooseStep(BaseStep):
+    """The first of several ways whose condition holds; none, if none does."""
+
+    kind: ClassVar[str] = "choose"
+    choose: Annotated[
+        list[
+            Annotated[
+                Annotated[Way, Tag(f"{TAG}way")] | Annotated[Otherwise, Tag(f"{TAG}otherwise")],
+                Discriminator(_way_kind),
+            ]
+        ],
+        Field(min_length=1),
+    ] = Field(description="List of `{when, do}`, in order; the last may be `{else: […]}`")
+
+    @model_validator(mode="after")
+    def _else_is_last(self) -> "ChooseStep":
+        for number, way in enumerate(self.choose[:-1]):
+            if isinstance(way, Otherwise):
+                said = "Nothing after else can ever be chosen."
+                raise wrong("bad_value", said, "Put it last.", at=("choose", number, "else"), key=True)
+        if isinstance(self.choose[0], Otherwise):
+            said = "There is nothing to choose from."
+            raise wrong("bad_value", said, "Put a {when, do} before it.", at=("choose", 0, "else"), key=True)
+        return self
+
+
 class DoStep(BaseStep):
     """Steps as a group, for `for_each`, `when` or `timeout`."""
 
@@ -206,11 +212,20 @@ class DoStep(BaseStep):
     do: "Steps" = Field(description="The steps, in order")
 
 
-class SubPlaybook(Authored):
-    """Another playbook, run within this run."""
+class Repeat(Authored):
+    """Steps that run again until something holds, a limited number of times."""
 
-    playbook: Slug = Field(description="Its id")
-    with_: Parameters = Field(default={}, alias="with", description="Its inputs")
+    do: "Steps" = Field(description="The steps of one pass, in order")
+    until: Condition = Field(description="Evaluated after each pass, whose steps it sees; ends the repeat")
+    at_most: Annotated[StrictInt, Field(ge=1, le=1000)] = Field(description="Passes after which it fails, 1 to 1000")
+    every: Duration | None = Field(default=None, description="Wait between two passes, else none")
+
+
+class RepeatStep(BaseStep):
+    """Steps that run again until something holds. It fails with `repeat_spent` when that takes too many passes."""
+
+    kind: ClassVar[str] = "repeat"
+    repeat: Repeat = Field(description="`{do: [steps], until: EXPR, at_most: N, every: D}`")
 
 
 class RunStep(BaseStep):
@@ -234,25 +249,11 @@ class SetStep(BaseStep):
         return self
 
 
-class Dated(Authored):
-    """A fact with an instant from which legal clocks count."""
-
-    fact: Name = Field(description="Name of the fact, without `incident.`")
-    at: Json = Field(description="The instant, RFC 3339, or an expression that gives one")
-
-
 class ClocksStep(BaseStep):
     """Add or correct a dated fact from which clocks count."""
 
     kind: ClassVar[str] = "clocks"
     clocks: Dated = Field(description="`{fact: NAME, at: EXPR}`")
-
-
-class Wanted(Authored):
-    """One draft of a report to an authority or to people."""
-
-    regime: StrictStr = Field(description="Id of the regime, such as `eu_gdpr_art33`")
-    stage: StrictStr = Field(description="Stage of the regime")
 
 
 def _draft_kind(value: Any) -> str:
@@ -302,8 +303,8 @@ class StopStep(BaseStep):
 
 
 STEP_CLASSES: tuple[type[BaseStep], ...] = (
-    ActionStep, ApproveStep, AskStep, HumanStep, WaitStep, ParallelStep, IfStep, DoStep, RunStep,
-    SetStep, ClocksStep, DraftStep, TellStep, NoteStep, RequireStep, StopStep,
+    ActionStep, ApproveStep, AskStep, HumanStep, WaitStep, ParallelStep, IfStep, ChooseStep, DoStep, RepeatStep,
+    RunStep, SetStep, ClocksStep, DraftStep, TellStep, NoteStep, RequireStep, StopStep,
 )  # fmt: skip
 KINDS: dict[str, type[BaseStep]] = {model.kind: model for model in STEP_CLASSES}
 
@@ -328,7 +329,9 @@ Step = Annotated[
     | Annotated[WaitStep, Tag("kind:wait")]
     | Annotated[ParallelStep, Tag("kind:parallel")]
     | Annotated[IfStep, Tag("kind:if")]
+    | Annotated[ChooseStep, Tag("kind:choose")]
     | Annotated[DoStep, Tag("kind:do")]
+    | Annotated[RepeatStep, Tag("kind:repeat")]
     | Annotated[RunStep, Tag("kind:run")]
     | Annotated[SetStep, Tag("kind:set")]
     | Annotated[ClocksStep, Tag("kind:clocks")]
@@ -341,7 +344,7 @@ Step = Annotated[
 ]
 Steps = Annotated[list[Step], Field(min_length=1)]
 
-for _model in (ParallelStep, IfStep, DoStep):
+for _model in (ParallelStep, IfStep, Way, Otherwise, ChooseStep, DoStep, Repeat, RepeatStep):
     _model.model_rebuild()
 
 
@@ -354,8 +357,17 @@ def blocks(step: BaseStep) -> Iterator[tuple[Loc, Sequence[BaseStep]]]:
         yield ("then",), step.then
         if step.else_ is not None:
             yield ("else",), step.else_
+    elif isinstance(step, ChooseStep):
+        for number, way in enumerate(step.choose):
+            yield ("choose", number, *(("else",) if isinstance(way, Otherwise) else ("do",))), _steps_of(way)
     elif isinstance(step, DoStep):
         yield ("do",), step.do
+    elif isinstance(step, RepeatStep):
+        yield ("repeat", "do"), step.repeat.do
+
+
+def _steps_of(way: Way | Otherwise) -> Sequence[BaseStep]:
+    return way.else_ if isinstance(way, Otherwise) else way.do
 
 
 def walk(steps: Sequence[BaseStep], at: Loc) -> Iterator[tuple[Loc, BaseStep]]:

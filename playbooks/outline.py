@@ -15,11 +15,14 @@ from playbooks.model_steps import (
     ApproveStep,
     AskStep,
     BaseStep,
+    ChooseStep,
     ClocksStep,
     HumanStep,
     IfStep,
     Loc,
     NoteStep,
+    Otherwise,
+    RepeatStep,
     RequireStep,
     RunStep,
     SetStep,
@@ -32,7 +35,7 @@ from playbooks.model_steps import (
 
 class Part(NamedTuple):
     """Something of a step that may hold expressions: a ``value`` with templates, or a bare ``condition``
-    (``until`` also sees ``result``). ``at`` is relative to the step."""
+    (``until`` of a verify also sees ``result``). ``at`` is relative to the step."""
 
     at: Loc
     sort: Literal["value", "condition", "until"]
@@ -69,6 +72,12 @@ def _of_kind(step: BaseStep) -> Iterator[Part]:
                 yield Part(("wait", "for_"), "value", step.wait.for_)
         case IfStep():
             yield Part(("if_",), "condition", step.if_)
+        case ChooseStep():
+            for number, way in enumerate(step.choose):
+                if not isinstance(way, Otherwise):
+                    yield Part(("choose", number, "when"), "condition", way.when)
+        case RepeatStep():
+            yield Part(("repeat", "until"), "condition", step.repeat.until)
         case RunStep():
             yield Part(("run", "with_"), "value", step.run.with_)
         case SetStep():
@@ -120,6 +129,31 @@ def reads_of(step: BaseStep) -> list[tuple[Loc, Read]]:
     return found
 
 
+class Alternative(NamedTuple):
+    """One of the ways on from an ``if`` or a ``choose``: the block at ``at``, relative to the step (both empty where
+    none runs), and the conditions that decided for it, each with what it came to."""
+
+    at: Loc
+    block: Sequence[BaseStep]
+    because: tuple[tuple[str, bool], ...]
+
+
+def alternatives(step: BaseStep) -> list[Alternative]:
+    """The ways on from a step of which exactly one is taken; none if the step does not choose."""
+    if isinstance(step, IfStep):
+        no = Alternative(("else",) if step.else_ else (), step.else_ or (), ((step.if_, False),))
+        return [Alternative(("then",), step.then, ((step.if_, True),)), no]
+    if not isinstance(step, ChooseStep):
+        return []
+    found, failed = list[Alternative](), tuple[tuple[str, bool], ...]()
+    for number, way in enumerate(step.choose):
+        if isinstance(way, Otherwise):
+            return [*found, Alternative(("choose", number, "else"), way.else_, failed)]
+        found.append(Alternative(("choose", number, "do"), way.do, (*failed, (way.when, True))))
+        failed = (*failed, (way.when, False))
+    return [*found, Alternative((), (), failed)]
+
+
 class Outline:
     """Places of a playbook's steps, and who covers whom."""
 
@@ -132,14 +166,21 @@ class Outline:
         self._leaves: dict[Loc, list[Loc]] = {}
         self.covered: dict[Loc, Loc] = {}
         """Place of an action or run step to that of the approve step that covers it, the first if several."""
+        self.beyond: dict[Loc, Loc] = {}
+        """Place of an action or run step to that of an approve step that names it from outside of its repeat, and so
+        does not cover it: each pass asks anew."""
         for loc, step in self.steps.items():
             if isinstance(step, ApproveStep):
-                for covered in self.covers(loc):
-                    self.covered.setdefault(covered, loc)
+                for named in self._named(loc):
+                    found = self.beyond if self._repeats_between(loc, named) else self.covered
+                    found.setdefault(named, loc)
 
     def covers(self, approve: Loc) -> list[Loc]:
         """Places of the action and run steps that an approve step names, blocks expanded, in its order; only
-        those that it stands before."""
+        those that it stands before, in the same pass."""
+        return [loc for loc in self._named(approve) if not self._repeats_between(approve, loc)]
+
+    def _named(self, approve: Loc) -> list[Loc]:
         step = self.steps[approve]
         assert isinstance(step, ApproveStep)
         named = [self.by_id[name] for name in step.approve if name in self.by_id]
@@ -160,6 +201,9 @@ class Outline:
             for number in range(len(block)):
                 yield from self.leaves((*loc, *inner, number))
 
+    def _repeats_between(self, approve: Loc, covered: Loc) -> bool:
+        return any(isinstance(self.steps[loc], RepeatStep) for loc in self.between(approve, covered))
+
     def between(self, approve: Loc, covered: Loc) -> list[Loc]:
         """The places of the blocks around a covered step that do not also enclose its approve step, outermost
         first, and of the step itself."""
@@ -168,12 +212,18 @@ class Outline:
 
 def stops(block: Sequence[BaseStep]) -> bool:
     """Whether a block surely ends the run."""
-    return isinstance(block[-1], StopStep) and block[-1].when is None and block[-1].for_each is None
+    return bool(block) and isinstance(block[-1], StopStep) and block[-1].when is None and block[-1].for_each is None
 
 
 def enclosing(loc: Loc) -> list[Loc]:
     """Places of the steps around a place, outermost first."""
-    return [loc[: number + 1] for number in range(1, len(loc) - 1) if isinstance(loc[number], int)]
+    return [loc[: number + 1] for number in range(1, len(loc) - 1) if _is_step(loc, number)]
+
+
+def _is_step(loc: Loc, number: int) -> bool:
+    """Whether a part of a place is the number of a step; else it is a key, or the number of a way of a ``choose``
+    (whose key follows the number of a step, where the name of a branch follows ``parallel``)."""
+    return isinstance(loc[number], int) and not (loc[number - 1] == "choose" and isinstance(loc[number - 2], int))
 
 
 def dominates(first: Loc, later: Loc) -> bool:

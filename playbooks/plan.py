@@ -180,6 +180,18 @@ class IfStep(Frozen):
     otherwise: tuple["PlannedStep", ...] = ()
 
 
+class Choice(Frozen):
+    condition: str
+    steps: tuple["PlannedStep", ...]
+
+
+class ChooseStep(Frozen):
+    kind: Literal["choose"] = "choose"
+    choices: tuple[Choice, ...]
+    """The first whose condition holds is taken."""
+    otherwise: tuple["PlannedStep", ...] = ()
+
+
 class ParallelStep(Frozen):
     kind: Literal["parallel"] = "parallel"
     branches: dict[str, tuple["PlannedStep", ...]]
@@ -189,6 +201,16 @@ class ParallelStep(Frozen):
 class DoStep(Frozen):
     kind: Literal["do"] = "do"
     steps: tuple["PlannedStep", ...]
+
+
+class RepeatStep(Frozen):
+    kind: Literal["repeat"] = "repeat"
+    steps: tuple["PlannedStep", ...]
+    """One pass."""
+    until: str
+    at_most: int
+    every_seconds: float = 0
+    """Wait between two passes."""
 
 
 class RunStep(Frozen):
@@ -251,8 +273,10 @@ Spec = Annotated[
     | HumanStep
     | WaitStep
     | IfStep
+    | ChooseStep
     | ParallelStep
     | DoStep
+    | RepeatStep
     | RunStep
     | SetStep
     | ClocksStep
@@ -319,5 +343,5 @@ class RunPlan(Frozen):
     policy: Policy = Policy()
 
 
-for _model in (IfStep, ParallelStep, DoStep, RunStep, PlannedStep, Frame, RunPlan):
+for _model in (IfStep, Choice, ChooseStep, ParallelStep, DoStep, RepeatStep, RunStep, PlannedStep, Frame, RunPlan):
     _model.model_rebuild()

@@ -24,6 +24,7 @@ CODES: dict[str, str] = {
     "maybe_unset": "It may be unset when it is read: use `default()`, `is defined`, or a `when` or `if` that tests it.",
     "duplicate_id": "The id is already taken, in the file or in the library.",
     "playbook_cycle": "Playbooks run each other.",
+    "unbounded_repeat": "A repeat has no bound: it needs `at_most`.",
     "wait_without_end": "A wait has no end: it needs `within`, and an `on_timeout` that ends.",
     "name_taken": "The name already means something.",
     "unsafe_expression": "The expression leaves its grammar.",

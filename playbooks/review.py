@@ -14,14 +14,16 @@ from playbooks.loader import Library, Source
 from playbooks.model_steps import (
     AskStep,
     BaseStep,
+    ChooseStep,
     DoStep,
     IfStep,
     Loc,
     ParallelStep,
+    RepeatStep,
     RequireStep,
     SetStep,
 )
-from playbooks.outline import Outline, Part, parts, stops
+from playbooks.outline import Outline, Part, alternatives, parts, stops
 from playbooks.problems import Problem
 from playbooks.regimes_model import RegimeLibrary
 from playbooks.review_reads import Reads
@@ -134,11 +136,14 @@ class Review:
 
     def _kind(self, loc: Loc, step: BaseStep, env: Env) -> Env:
         """Check what is special to a kind; what is known when it ended with output, as seen inside its loop."""
+        seen = env
         for part in parts(step):
-            if part.at not in (("when",), ("for_each",)):
+            if part.at not in (("when",), ("for_each",), ("repeat", "until")):
                 self.value(
-                    (*loc, *part.at), part.value, env, condition=part.sort != "value", until=part.sort == "until"
+                    (*loc, *part.at), part.value, seen, condition=part.sort != "value", until=part.sort == "until"
                 )
+            if part.at[0] == "choose":
+                seen = seen.knowing(self._established(part.value, False))
         self._rules.check(loc, step, env)
         match step:
             case DoStep():
@@ -146,14 +151,20 @@ class Review:
             case ParallelStep():
                 ends = [self._sequence((*loc, "parallel", name), body, env) for name, body in step.parallel.items()]
                 return _together(env, ends, frozenset().union(*(end.known for end in ends)))
-            case IfStep():
-                then = self._sequence((*loc, "then"), step.then, env.knowing(self._established(step.if_)))
-                no = env.knowing(self._established(step.if_, False))
-                other = no if step.else_ is None else self._sequence((*loc, "else"), step.else_, no)
-                ways = [(step.then, then), *([(step.else_, other)] if step.else_ is not None else [])]
-                on = [end.known for block, end in ways if not stops(block)]
-                on += [other.known] if step.else_ is None else []
-                return _together(env, [then, other], frozenset.intersection(*on) if on else env.known)
+            case RepeatStep():
+                end = self._sequence((*loc, "repeat", "do"), step.repeat.do, env)
+                self.value((*loc, "repeat", "until"), step.repeat.until, end, condition=True)
+                return end.knowing(self._established(step.repeat.until))
+            case IfStep() | ChooseStep():
+                ends, on = [], []
+                for way in alternatives(step):
+                    start = env
+                    for condition, truth in way.because:
+                        start = start.knowing(self._established(condition, truth))
+                    ends.append(self._sequence((*loc, *way.at), way.block, start))
+                    if not stops(way.block):
+                        on.append(ends[-1].known)
+                return _together(env, ends, frozenset.intersection(*on) if on else env.known)
             case RequireStep():
                 return env.knowing(self._established(step.require))
             case SetStep():

@@ -16,9 +16,8 @@ from playbooks.model_steps import (
     ClocksStep,
     DraftStep,
     HumanStep,
-    IfStep,
     Loc,
-    ParallelStep,
+    RepeatStep,
     RequireStep,
     RunStep,
     SetStep,
@@ -28,7 +27,7 @@ from playbooks.model_steps import (
     blocks,
 )
 from playbooks.model_values import By
-from playbooks.outline import Outline, enclosing, parts, sources, stops
+from playbooks.outline import Outline, alternatives, enclosing, parts, sources, stops
 from playbooks.policy import Policy, beyond, requirement
 from playbooks.problems import Problem
 from playbooks.review_scope import ends_unset
@@ -78,7 +77,9 @@ class Safety:
             # An earlier step of always may have failed, and this one has its turn all the same.
             self._evidence(("always", number), step, start)
         for loc, step in self._outline.steps.items():
-            if isinstance(step, ActionStep):
+            if loc in self._outline.beyond:
+                self._beyond(loc, step)
+            elif isinstance(step, ActionStep):
                 self._approval(loc, step)
             elif isinstance(step, ApproveStep):
                 self._inputs_of(loc)
@@ -136,6 +137,12 @@ class Safety:
             said = beyond(self._policy, roles, count)
             if said is not None:
                 self._report(at, "approval_unreachable", said, "Ask for fewer people, or name a further role.")
+
+    def _beyond(self, loc: Loc, step: BaseStep) -> None:
+        asking = self._outline.steps[self._outline.beyond[loc]]
+        said = f"{step.id or step.kind} runs in every pass of its repeat, and {asking.id or 'the approve step'} stands"
+        hint = "Put the approve step into the repeat: each pass asks anew."
+        self._report(loc, "approval_missing", f"{said} outside of it and so approves none.", hint)
 
     def approval_of(self, loc: Loc) -> Loc | None:
         """The approve step that covers a step and surely has its turn before it."""
@@ -217,10 +224,9 @@ class Safety:
                 self._report(loc, "evidence_missing", said, hint)
         elif isinstance(step, RunStep):
             gained = self._called(step, held)
-        elif isinstance(step, IfStep):
-            ways = [(block, self._evidence_of((*loc, *inner), block, held)) for inner, block in blocks(step)]
-            ends = [end for block, end in ways if not stops(block)]
-            ends += [held] if step.else_ is None else []
+        elif ways := alternatives(step):
+            found = [(way.block, self._evidence_of((*loc, *way.at), way.block, held)) for way in ways]
+            ends = [end for block, end in found if not stops(block)]
             gained = frozenset.intersection(*ends) if ends else frozenset()
         else:
             for inner, block in blocks(step):
@@ -262,8 +268,9 @@ class Safety:
         if is_duty(step):
             self._judge_duty(loc, step, passed)
         ends = [self._duties((*loc, *inner), block, passed) for inner, block in blocks(step)]
-        if isinstance(step, ParallelStep | IfStep) or ends:
-            return passed or any(ends) or step.timeout is not None
+        if ends:
+            spent = isinstance(step, RepeatStep) and step.on_failure != "continue"
+            return passed or any(ends) or spent or step.timeout is not None
         return passed or may_end(step)
 
     def _judge_duty(self, loc: Loc, step: BaseStep, passed: bool) -> None:
@@ -276,8 +283,9 @@ class Safety:
         for at in (*enclosing(loc), loc):
             around = self._outline.steps[at]
             conditions = [(around.when, True)] if around.when is not None else []
-            if isinstance(around, IfStep) and len(loc) > len(at):
-                conditions.append((around.if_, loc[len(at)] == "then"))
+            for way in alternatives(around):
+                if way.at and loc[len(at) : len(at) + len(way.at)] == way.at:
+                    conditions += way.because
             if any(self._needs_approval(condition, truth) for condition, truth in conditions):
                 said = f"{what} is passed by when the approval is denied."
                 self._report(loc, "duty_can_be_skipped", said, "Take it out from under that condition.")

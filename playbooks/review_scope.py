@@ -11,7 +11,7 @@ from playbooks.contract import ActionFacts
 from playbooks.expr_names import Chain
 from playbooks.facts import kind_of
 from playbooks.model import Playbook
-from playbooks.model_steps import ActionStep, ApproveStep, AskStep, BaseStep, DraftStep, HumanStep, SetStep
+from playbooks.model_steps import ActionStep, ApproveStep, AskStep, BaseStep, DraftStep, HumanStep, RepeatStep, SetStep
 
 META = frozenset(("status", "started_at", "finished_at", "by", "affected"))
 TARGET_FIELDS = ("ref", "sha256", "count", "sample", "complete")
@@ -93,6 +93,8 @@ def outputs(step: BaseStep, actions: Mapping[str, ActionFacts]) -> dict[str, Out
             return {**found, "result": Output("map", sure)} if step.verify is not None else found
         case DraftStep():
             return {"drafts": Output("list[any]")}
+        case RepeatStep():
+            return {"passes": Output("integer")}
     return {}
 
 

@@ -119,7 +119,7 @@ class StepRules:
             elif not outline.leaves(covered):
                 said = f"{name} does nothing that could be approved."
                 self._review.report(at, "bad_value", said, "Name an action, or a block that holds one.")
-            elif any(outline.covered[leaf] != loc for leaf in outline.leaves(covered)):
+            elif any(outline.covered.get(leaf, loc) != loc for leaf in outline.leaves(covered)):
                 said = f"{name} is already approved by another step."
                 self._review.report(at, "bad_value", said, "One approval covers a step; merge the two.")
 

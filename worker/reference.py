@@ -16,7 +16,8 @@ from activities.catalog import CATALOG
 from playbooks.contract import ActionFacts, FieldFacts
 from playbooks.expr_grammar import FILTERS, FUNCTIONS, MAX_NESTING, MAX_NODES, MAX_SOURCE, TESTS
 from playbooks.model import Playbook
-from playbooks.model_steps import KINDS, BaseStep, Verify
+from playbooks.model_parts import Verify
+from playbooks.model_steps import KINDS, BaseStep
 from playbooks.model_values import By, InputField, Link, Retry
 from playbooks.problems import CODES
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from playbooks.contract import ActionFacts, Json
 from playbooks.digest import approval_digest
-from playbooks.plan import ActionStep, ApproveStep, Escalate, IfStep, PlannedStep, Terminal, Waiting
+from playbooks.plan import ActionStep, ApproveStep, Escalate, PlannedStep, Terminal, Waiting
 from playbooks.policy import Need, merged
 from workflows.attempts import Attempts, Trouble
 from workflows.calls import stamp
@@ -15,7 +15,7 @@ from workflows.errors import RunDenied, StepFailed
 from workflows.gates import parse
 from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish
-from workflows.scope import Above, Loop, Place, facts_of, item_of
+from workflows.scope import Above, Loop, Place, decided, facts_of, item_of
 from workflows.state import Approval, FrozenCall, FrozenStep, Gate, StepRecord
 from workflows.values import evaluate, load_reads, render, suppliers
 
@@ -48,7 +48,7 @@ async def approve_step(run: Run, step: PlannedStep, place: Place, record: StepRe
                 kind="approve",
                 path=step.path,
                 item=place.item,
-                digest=approval_digest(key, [part.call.digest for part in shown]),
+                digest=approval_digest(key, [part.call.digest for part in shown], place.pass_),
                 question=step.title or f"Approve {', '.join(spec.names) or step.path}?",
                 needs=needs,
                 deny_count=spec.by.deny_count,
@@ -140,11 +140,14 @@ def _instances(run: Run, above: tuple[Above, ...], covered: PlannedStep, place: 
     for enclosing in (*above, None):
         step = enclosing.step if enclosing else covered
         places = [deeper for at in places for deeper in _deeper(run, step, at)]
-        if enclosing is not None and isinstance(enclosing.step.spec, IfStep):
-            condition = enclosing.step.spec.condition
-            wanted = enclosing.block == "then"
-            places = [at for at in places if bool(evaluate(run, condition, at, None, path=step.path)) is wanted]
+        if enclosing is not None:
+            because = decided(enclosing.step, enclosing.block)
+            places = [at for at in places if _led(run, step, at, because)]
     return places
+
+
+def _led(run: Run, step: PlannedStep, place: Place, because: tuple[tuple[str, bool], ...]) -> bool:
+    return all(bool(evaluate(run, condition, place, None, path=step.path)) is truth for condition, truth in because)
 
 
 def _deeper(run: Run, step: PlannedStep, place: Place) -> list[Place]:
@@ -183,7 +186,7 @@ async def preview(run: Run, step: PlannedStep, place: Place, facts: ActionFacts)
         StepFailed: it cannot be previewed, so it cannot be approved either.
     """
     assert isinstance(step.spec, ActionStep)
-    record = run.state.records.get(place.key(step.path)) or StepRecord()
+    record = run.state.records.get(place.key(step.path)) or StepRecord(pass_=place.pass_)
     params = render(run, step.spec.with_, place, record, path=step.path)
     check_params(step, facts, params)
     try:
@@ -199,6 +202,7 @@ async def preview(run: Run, step: PlannedStep, place: Place, facts: ActionFacts)
         params=params,
         shown=seen.count,
         mode=run.plan.context.mode,
+        pass_=place.pass_,
     )
     return Shown(freeze(envelope, seen), seen, step.title or facts.title, step.path, place.item)
 

@@ -49,6 +49,11 @@ class Attempts:
         """``facts`` are of the action to call, which for a check is not the step's own."""
         self.run, self.step, self.place, self.record, self.facts = run, step, place, record, facts
 
+    @property
+    def pass_(self) -> int:
+        """Number of the reading of a check, else the pass of the ``repeat`` around the step."""
+        return self.record.passes or self.record.pass_
+
     def key(self, verb: Verb) -> str:
         """Idempotency key; the same in every execution and attempt."""
         run = self.run
@@ -57,7 +62,7 @@ class Attempts:
             run.input.incident,
             run.input.lineage,
             self.step.path,
-            self.record.passes,
+            self.pass_,
             self.place.item,
             verb,
             self.record.epoch,
@@ -81,7 +86,7 @@ class Attempts:
             run=run.input.run,
             lineage=run.input.lineage,
             step=self.step.path,
-            pass_=self.record.passes,
+            pass_=self.pass_,
             item=self.place.item,
             epoch=self.record.epoch,
             tries=self.record.tries,
@@ -170,7 +175,7 @@ class Attempts:
         key = self.place.key(self.step.path)
         self.run.note("step.waiting", place=self.place, step=self.step, reason=reason)
         self.run.tell(
-            f"{key}:{reason}:{self.record.tries}",
+            f"{self.place.name(self.step.path)}:{reason}:{self.record.tries}",
             ("role:incident_commander",),
             Urgency.PAGE,
             step=key,

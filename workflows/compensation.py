@@ -28,7 +28,7 @@ OFFER_WAITING = Waiting(
 
 async def undo_step(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> None:
     """Take back a failed step's own effect, if there is one; what cannot be taken back is a warning."""
-    key = place.key(step.path)
+    key = place.name(step.path)
     effect = next((effect for effect in run.state.undoable if effect.key == key), None)
     if effect is None:
         run.state.warnings.append(f"{key}: nothing could be undone.")
@@ -107,8 +107,17 @@ def _attempts(run: Run, effect: Undoable) -> Attempts:
     step = run.index.steps[effect.path]
     indices = [int(part) for part in effect.item.split("/")] if effect.item else []
     loops = tuple(Loop(effect.path, index, "item", None) for index in indices)
-    place = Place(run.index.frames[run.plan.frame.prefix], loops=loops, always=True)
-    return Attempts(run, step, place, run.state.records[effect.key], run.plan.actions[effect.action])
+    place = Place(run.index.frames[run.plan.frame.prefix], loops=loops, always=True, pass_=effect.pass_)
+    return Attempts(run, step, place, _record_of(run, effect), run.plan.actions[effect.action])
+
+
+def _record_of(run: Run, effect: Undoable) -> StepRecord:
+    """The record of the step instance; made anew for an earlier pass of a ``repeat``, whose records are gone."""
+    held = run.state.records.get(effect.key.partition("#")[0])
+    if held is not None and held.pass_ == effect.pass_:
+        return held
+    gone = StepRecord(status="done", pass_=effect.pass_, tries=effect.tries, epoch=effect.epoch)
+    return run.state.records.setdefault(effect.key, gone)
 
 
 async def _preview(run: Run, effect: Undoable) -> Shown:
@@ -122,13 +131,14 @@ async def _preview(run: Run, effect: Undoable) -> Shown:
         params=effect.params,
         shown=seen.count,
         mode=run.plan.context.mode,
+        pass_=effect.pass_,
     )
     return Shown(freeze(envelope, seen), seen, f"Undo: {effect.summary}", effect.path, effect.item)
 
 
 async def _take_back(run: Run, effect: Undoable, approval: Approval, call: FrozenCall) -> bool:
     attempts = _attempts(run, effect)
-    record = run.state.records[effect.key]
+    record = attempts.record
     record.epoch += 1
     try:
         result = await attempts.act(Verb.UNDO, effect.params, permit_of(approval, call), effect.undo_args)

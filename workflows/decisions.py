@@ -32,6 +32,7 @@ def decide(run: Run, decision: Decision, update: str) -> DecisionReceipt:
     run.note(
         "decision.accepted",
         step=step,
+        pass_=gate.pass_,
         actor=decision.person,
         door=decision.door,
         text=decision.reason,

@@ -230,7 +230,7 @@ def _remember_undo(
     params: dict[str, Json],
     result: ActionResult,
 ) -> None:
-    key = place.key(step.path)
+    key = place.name(step.path)
     if not (attempts.facts.reversible and result.changed) or step.no_undo is not None:
         return
     # A later try may have changed more: its result holds the undo of all tries.
@@ -239,7 +239,10 @@ def _remember_undo(
         Undoable(
             key=key,
             path=step.path,
+            pass_=place.pass_,
             item=place.item,
+            tries=record.tries,
+            epoch=record.epoch,
             action=attempts.facts.name,
             version=attempts.facts.version,
             params=params,

@@ -33,6 +33,7 @@ def envelope_of(
     params: dict[str, Json],
     shown: int,
     mode: Mode,
+    pass_: int = 0,
 ) -> Envelope:
     """The envelope of one call as previewed. ``shown`` counts the targets that people were shown.
 
@@ -44,6 +45,7 @@ def envelope_of(
     return Envelope(
         plan=plan,
         step=step,
+        pass_=pass_,
         item=item,
         action=facts.name,
         version=facts.version,

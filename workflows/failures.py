@@ -54,7 +54,9 @@ async def resolve_unknown(
                     kind="unknown",
                     path=step.path,
                     item=place.item,
-                    digest=digest_of({"unknown": key, "tries": record.tries, "plan": run.input.plan_digest}),
+                    digest=digest_of(
+                        {"unknown": place.name(step.path), "tries": record.tries, "plan": run.input.plan_digest}
+                    ),
                     question=f"{step.title or step.path} was sent, but its outcome is not known. Did it happen? "
                     f"{record.message}".strip(),
                     needs=_needs(step, attempts.facts),
@@ -103,7 +105,7 @@ async def after_failure(run: Run, step: PlannedStep, place: Place, record: StepR
     gate = live(run, key)
     if gate is None or gate.kind != "failure":
         facts = run.plan.actions.get(step.spec.name) if isinstance(step.spec, ActionStep) else None
-        undoable = any(effect.key == key for effect in run.state.undoable)
+        undoable = any(effect.key == place.name(step.path) for effect in run.state.undoable)
         gate = open_gate(
             run,
             step,
@@ -114,7 +116,7 @@ async def after_failure(run: Run, step: PlannedStep, place: Place, record: StepR
                 item=place.item,
                 digest=digest_of(
                     {
-                        "failure": key,
+                        "failure": place.name(step.path),
                         "tries": record.tries,
                         "code": failed.code,
                         "plan": run.input.plan_digest,

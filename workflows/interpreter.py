@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from playbooks.contract import Json
-from playbooks.plan import DoStep, IfStep, ParallelStep, PlannedStep, RunStep
+from playbooks.plan import ChooseStep, DoStep, IfStep, ParallelStep, PlannedStep, RepeatStep, RunStep
 from workflows.approvals import approve_step
 from workflows.calls import stamp
 from workflows.compensation import undo_step
@@ -20,8 +20,9 @@ from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Su
 from workflows.failures import after_failure
 from workflows.frames import run_frame, start_frame
 from workflows.gates import parse
+from workflows.passes import repeat_step
 from workflows.run import Run, finish
-from workflows.scope import Halt, Loop, Place
+from workflows.scope import Halt, Loop, Place, nested
 from workflows.state import StepRecord
 from workflows.steps import STEPS
 from workflows.values import evaluate, load_reads, render, suppliers
@@ -62,7 +63,7 @@ class Interpreter:
             return await self._instance(step, place)
         if record is None:
             await self.run.checkpoint(place, step)
-            record = self._begin(key)
+            record = self._begin(key, place)
         return await self._guarded(step, place, record, self._each)
 
     async def _instance(self, step: PlannedStep, place: Place) -> None:
@@ -70,14 +71,20 @@ class Interpreter:
         record = self.run.state.records.get(key)
         if record is None:
             await self.run.checkpoint(place, step)
-            record = self._begin(key)
+            record = self._begin(key, place)
             self.run.reporter.changed(phase=step.phase)
         await self._guarded(step, place, record, self._kind)
 
-    def _begin(self, key: str) -> StepRecord:
+    def _begin(self, key: str, place: Place) -> StepRecord:
         run = self.run
         now = run.clock.stamp()
-        record = StepRecord(started_at=now, world_now=now, facts_version=run.state.facts.version)
+        record = StepRecord(
+            started_at=now,
+            world_now=now,
+            facts_version=run.state.facts.version,
+            pass_=place.pass_,
+            passes=run.state.passes.get(key, 0),
+        )
         run.state.records[key] = record
         return record
 
@@ -134,7 +141,7 @@ class Interpreter:
     def _asked_already(self, step: PlannedStep, place: Place) -> bool:
         """Whether an approval froze that it runs, or a question is open: then it is compared, not decided, here."""
         gate = self.run.state.gates.get(place.key(step.path))
-        if gate is not None:
+        if gate is not None and gate.pass_ == place.pass_:
             return True
         covered_by = getattr(step.spec, "covered_by", None)
         key = place.seen(covered_by) if covered_by else None
@@ -203,11 +210,12 @@ class Interpreter:
         spec = step.spec
         if isinstance(spec, DoStep):
             await self.sequence(spec.steps, place)
-        elif isinstance(spec, IfStep):
+        elif isinstance(spec, IfStep | ChooseStep):
             if record.branch is None:
-                holds = evaluate(self.run, spec.condition, place, record, path=step.path)
-                record.branch = "then" if holds else "else"
-            await self.sequence(spec.then if record.branch == "then" else spec.otherwise, place)
+                record.branch = self._way(step, spec, place, record)
+            await self.sequence(dict(nested(step))[record.branch], place)
+        elif isinstance(spec, RepeatStep):
+            await repeat_step(self.run, step, place, record, self.sequence)
         elif isinstance(spec, ParallelStep):
             await self._parallel(spec, place)
         elif isinstance(spec, RunStep):
@@ -217,11 +225,20 @@ class Interpreter:
                 always=place.always,
                 until=place.until,
                 halts=place.halts,
+                pass_=place.pass_,
             )
             start_frame(self.run, step, spec, place, inner, record)
             await run_frame(self.run, spec.frame, inner, self.sequence)
         else:
             raise AssertionError(f"no such kind: {step.kind}")
+
+    def _way(self, step: PlannedStep, spec: IfStep | ChooseStep, place: Place, record: StepRecord) -> str:
+        """The block whose condition is the first to hold; ``else`` where none does."""
+        choices = [spec.condition] if isinstance(spec, IfStep) else [choice.condition for choice in spec.choices]
+        for (name, _), condition in zip(nested(step), choices, strict=False):
+            if evaluate(self.run, condition, place, record, path=step.path):
+                return name
+        return "else"
 
     async def _parallel(self, spec: ParallelStep, place: Place) -> None:
         halt = Halt()

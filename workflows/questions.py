@@ -39,6 +39,7 @@ def open_gate(run: Run, step: PlannedStep, place: Place, gate: Gate) -> Gate:
     key = place.key(step.path)
     last = run.state.gates.get(key)
     gate.round = last.round + 1 if last else 1
+    gate.pass_ = place.pass_
     run.state.gates[key] = gate
     run.note(
         "gate.opened",

@@ -190,6 +190,7 @@ class Run:
         *,
         place: Place | None = None,
         step: PlannedStep | None = None,
+        pass_: int = 0,
         actor: str = "stanch",
         door: str = "workflow",
         text: str = "",
@@ -203,6 +204,8 @@ class Run:
             where["step"] = step.path
             if place is not None and place.item is not None:
                 where["item"] = place.item
+            if number := place.pass_ if place is not None else pass_:
+                where["pass"] = number
         entry = NewEntry(
             key=f"{self.input.run}#{state.entry_count}",
             kind=kind,

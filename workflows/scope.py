@@ -1,14 +1,15 @@
 """What expressions of a step may see: inputs, incident, earlier steps, the item, the run. Pure.
 
 The index of a plan is made once per execution. Within a ``for_each`` an inner id means this item's step;
-outside of it only ``items`` and ``outputs`` of the loop are visible.
+outside of it only ``items`` and ``outputs`` of the loop are visible. Within a ``repeat`` an inner id means this
+pass, and after it the last.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from playbooks.contract import Json
-from playbooks.plan import DoStep, Frame, IfStep, ParallelStep, PlannedStep, RunPlan, RunStep
+from playbooks.plan import ChooseStep, DoStep, Frame, IfStep, ParallelStep, PlannedStep, RepeatStep, RunPlan, RunStep
 from workflows.state import RunState, StepRecord
 
 
@@ -47,8 +48,23 @@ def nested(step: PlannedStep) -> Iterator[tuple[str, tuple[PlannedStep, ...]]]:
         yield "else", spec.otherwise
     elif isinstance(spec, ParallelStep):
         yield from spec.branches.items()
-    elif isinstance(spec, DoStep):
+    elif isinstance(spec, ChooseStep):
+        for number, choice in enumerate(spec.choices):
+            yield str(number), choice.steps
+        yield "else", spec.otherwise
+    elif isinstance(spec, DoStep | RepeatStep):
         yield "do", spec.steps
+
+
+def decided(step: PlannedStep, block: str) -> tuple[tuple[str, bool], ...]:
+    """The conditions of a step that lead into one of its blocks, each with what it must come to, in order."""
+    spec = step.spec
+    if isinstance(spec, IfStep):
+        return ((spec.condition, block == "then"),)
+    if not isinstance(spec, ChooseStep):
+        return ()
+    chosen = len(spec.choices) if block == "else" else int(block)
+    return tuple((choice.condition, number == chosen) for number, choice in enumerate(spec.choices[: chosen + 1]))
 
 
 @dataclass(frozen=True)
@@ -93,6 +109,20 @@ class PlanIndex:
             if isinstance(step.spec, RunStep):
                 self._frame(step.spec.frame)
 
+    def inside(self, step: PlannedStep) -> Iterator[str]:
+        """Paths of all steps inside of a step, and prefixes of the frames that they run."""
+        if isinstance(step.spec, RunStep):
+            frame = step.spec.frame
+            yield frame.prefix
+            yield from self._all((*frame.steps, *frame.always))
+        for _, block in nested(step):
+            yield from self._all(block)
+
+    def _all(self, steps: tuple[PlannedStep, ...]) -> Iterator[str]:
+        for step in steps:
+            yield step.path
+            yield from self.inside(step)
+
 
 @dataclass
 class Halt:
@@ -104,7 +134,8 @@ class Halt:
 @dataclass(frozen=True)
 class Place:
     """Where the walk stands: the frame, the loops around the frame and those inside of it, whether this is an
-    ``always`` part, the earliest deadline of what encloses it (RFC 3339), and the blocks that may halt it."""
+    ``always`` part, the earliest deadline of what encloses it (RFC 3339), the blocks that may halt it, and the pass
+    of the innermost ``repeat`` around it (0 outside of any)."""
 
     frame: FrameIndex
     outer: Loops = ()
@@ -112,6 +143,7 @@ class Place:
     always: bool = False
     until: str | None = None
     halts: tuple[Halt, ...] = ()
+    pass_: int = 0
 
     @property
     def halted(self) -> bool:
@@ -131,6 +163,10 @@ class Place:
     def key(self, path: str) -> str:
         """Instance key of the step that stands here."""
         return instance(path, (*self.outer, *self.loops))
+
+    def name(self, path: str) -> str:
+        """Instance key of the step that stands here, told apart from that of other passes: ``path[3]#2``."""
+        return f"{self.key(path)}#{self.pass_}" if self.pass_ else self.key(path)
 
     def seen(self, path: str) -> str | None:
         """Instance key of another step of this frame as seen from here; ``None`` where it is out of sight."""

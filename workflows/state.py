@@ -1,7 +1,8 @@
 """What the workflows carry over continue-as-new: plain JSON, typed.
 
 ``RunState`` is mutable by the interpreter only. A step instance is keyed by its path, and by one index in
-brackets for each enclosing ``for_each``: ``revoke``, ``revoke[3]``.
+brackets for each enclosing ``for_each``: ``revoke``, ``revoke[3]``. Of the passes of a ``repeat`` only the last has
+records: what an earlier pass leaves is its journal, and what undoing its effects needs.
 """
 
 from typing import Any
@@ -64,14 +65,16 @@ class StepRecord(BaseModel):
     tries: int = 0
     retries: int = 0
     """Further attempts by the author's ``retry``."""
+    pass_: int = 0
+    """Pass of the ``repeat`` around the step; 0 outside of any."""
     passes: int = 0
-    """How often a check was read."""
+    """How often a check was read, or passes of a ``repeat``, over all passes of what is around it."""
     epoch: int = 0
     items: list[str] | None = None
     """Keys of a ``for_each``, in input order; ``each`` holds the items themselves."""
     each: list[Json] | None = None
     branch: str | None = None
-    """Which way an ``if`` went."""
+    """Which way an ``if`` or ``choose`` went; where a ``repeat`` stands."""
 
     @property
     def finished(self) -> bool:
@@ -173,11 +176,15 @@ class FrameState(BaseModel):
 
 
 class Undoable(Frozen):
-    """An effect that can be taken back. ``path`` and ``item`` name the step instance."""
+    """An effect that can be taken back. ``path``, ``pass_`` and ``item`` name the step instance, and ``key`` all
+    three; ``tries`` and ``epoch`` are those of its record, which an effect of an earlier pass outlives."""
 
     key: str
     path: str
+    pass_: int = 0
     item: str | None = None
+    tries: int = 0
+    epoch: int = 0
     action: str
     version: int = 1
     params: dict[str, Json] = Field(default_factory=dict)
@@ -210,6 +217,8 @@ class RunState(BaseModel):
     gates: dict[str, Gate] = Field(default_factory=dict)
     approvals: dict[str, Approval] = Field(default_factory=dict)
     deadlines: dict[str, str] = Field(default_factory=dict)
+    passes: dict[str, int] = Field(default_factory=dict)
+    """Step instance to ``passes`` of its record in the passes before, so that no number comes twice."""
     facts: FactsSnapshot = FactsSnapshot()
     incoming: FactsSnapshot | None = None
     own_facts: dict[str, Fact] = Field(default_factory=dict)

@@ -47,7 +47,13 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
         "steps": [shown for path, step in run.index.steps.items() for shown in _steps(run, path, step)],
         "waiting": [waiting(run, key, gate) for key, gate in gates.items()],
         "undoable": [
-            {"step": effect.path, "item": effect.item, "action": effect.action, "summary": effect.summary}
+            {
+                "step": effect.path,
+                "pass": effect.pass_,
+                "item": effect.item,
+                "action": effect.action,
+                "summary": effect.summary,
+            }
             for effect in reversed(state.undoable)
         ],
     }
@@ -83,6 +89,7 @@ def _step(key: str, step: PlannedStep, record: StepRecord | None) -> dict[str, J
         "title": step.title,
         "phase": step.phase,
         "item": "/".join(_INDEX.findall(key)) or None,
+        "pass": shown.pass_,
         "status": shown.status,
         "waiting_for": shown.waiting_for,
         "code": shown.code,
@@ -103,6 +110,7 @@ def waiting(run: "Run", key: str, gate: Gate) -> dict[str, Json]:
         "run": run.input.run,
         "step": key,
         "item": gate.item,
+        "pass": gate.pass_,
         "kind": gate.kind,
         "digest": gate.digest,
         "question": gate.question,

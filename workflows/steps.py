@@ -269,7 +269,7 @@ async def draft_step(run: Run, step: PlannedStep, place: Place, record: StepReco
     wanted = DraftsInput(
         incident=run.input.incident,
         run=run.input.run,
-        step=place.key(step.path),
+        step=place.name(step.path),
         facts={name: fact.model_dump(mode="json") for name, fact in held.items()},
         dated=run.state.dated,
         wanted=() if spec.applicable else tuple((item.regime, item.stage) for item in spec.items),
@@ -294,7 +294,7 @@ async def tell_step(run: Run, step: PlannedStep, place: Place, record: StepRecor
     to = tuple(name if name in ("channel", "mail", "page") else f"role:{name}" for name in spec.to)
     urgency = Urgency.PAGE if "page" in spec.to else Urgency(spec.urgency)
     key = place.key(step.path)
-    run.tell(f"{key}:tell", to, urgency, step=key, kind="text", text=text)
+    run.tell(f"{place.name(step.path)}:tell", to, urgency, step=key, kind="text", text=text)
     _done(run, step, place, record, to=list(to))
 
 

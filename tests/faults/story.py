@@ -7,7 +7,19 @@ from typing import Any
 
 from activities.catalog import CATALOG
 from playbooks.digest import entry_hash, genesis
-from playbooks.plan import ActionStep, DoStep, Frame, HumanStep, IfStep, ParallelStep, PlannedStep, RunPlan, RunStep
+from playbooks.plan import (
+    ActionStep,
+    ChooseStep,
+    DoStep,
+    Frame,
+    HumanStep,
+    IfStep,
+    ParallelStep,
+    PlannedStep,
+    RepeatStep,
+    RunPlan,
+    RunStep,
+)
 from tests.faults.driver import COMMITTED
 from tests.faults.scene import Ending, Kill
 from worker.demo_story import World, checks
@@ -44,7 +56,9 @@ def _within(step: PlannedStep) -> Iterator[PlannedStep]:
         inner = [each for branch in spec.branches.values() for each in branch]
     elif isinstance(spec, IfStep):
         inner = [*spec.then, *spec.otherwise]
-    elif isinstance(spec, DoStep):
+    elif isinstance(spec, ChooseStep):
+        inner = [*(each for choice in spec.choices for each in choice.steps), *spec.otherwise]
+    elif isinstance(spec, DoStep | RepeatStep):
         inner = list(spec.steps)
     elif isinstance(spec, RunStep):
         yield from _steps(spec.frame)

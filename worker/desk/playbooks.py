@@ -13,15 +13,19 @@ from playbooks.model_steps import (
     ApproveStep,
     AskStep,
     BaseStep,
+    ChooseStep,
     ClocksStep,
     DraftStep,
     HumanStep,
     IfStep,
+    Loc,
+    RepeatStep,
     RequireStep,
     RunStep,
     SetStep,
     TellStep,
     WaitStep,
+    Way,
     blocks,
 )
 from playbooks.model_values import By
@@ -103,10 +107,18 @@ def _outline(steps: Sequence[BaseStep], depth: int = 0) -> Iterator[str]:
         loop = f"  for each of {step.for_each}" if step.for_each is not None else ""
         yield f"{'  ' * depth}{step.kind:<8} {step.id or '':<14} {_subject(step)}{loop}{when}".rstrip()
         for inner, block in blocks(step):
-            named = inner[-1] != "do"
+            named = _name_of(step, inner)
             if named:
-                yield f"{'  ' * (depth + 1)}{inner[-1]}:"
-            yield from _outline(block, depth + 1 + named)
+                yield f"{'  ' * (depth + 1)}{named}:"
+            yield from _outline(block, depth + 1 + bool(named))
+
+
+def _name_of(step: BaseStep, block: Loc) -> str:
+    """What stands above a block inside of a step; nothing above the only one."""
+    if isinstance(step, ChooseStep):
+        way = step.choose[int(block[1])]
+        return f"when {way.when}" if isinstance(way, Way) else "else"
+    return "" if block[-1] == "do" else str(block[-1])
 
 
 def _subject(step: BaseStep) -> str:
@@ -123,6 +135,8 @@ def _subject(step: BaseStep) -> str:
             return step.wait.for_ or f"until {step.wait.until}, at most {step.within}"
         case IfStep():
             return step.if_
+        case RepeatStep():
+            return f"until {step.repeat.until}, at most {step.repeat.at_most} times"
         case RunStep():
             return step.run.playbook
         case SetStep():
