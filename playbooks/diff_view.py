@@ -14,8 +14,8 @@ from playbooks.expr_grammar import parse
 from playbooks.expr_text import ExprError, sole
 from playbooks.expr_text import parts as stretches
 from playbooks.loader import Library, Source
-from playbooks.model_steps import ActionStep, BaseStep, IfStep, Loc, RunStep
-from playbooks.outline import Outline, enclosing
+from playbooks.model_steps import ActionStep, BaseStep, Loc, RunStep
+from playbooks.outline import Outline, alternatives, enclosing, is_step
 from playbooks.policy import Policy, Requirement, requirement
 from playbooks.review_safety import Evidence, Safety
 
@@ -175,20 +175,21 @@ def _tree(source: str) -> str:
 
 def stands_before(first: Loc, later: Loc) -> bool:
     """Whether a step has its turn before another wherever both run; never of branches side by side."""
-    for one, other in zip(first, later, strict=False):
+    for number, (one, other) in enumerate(zip(first, later, strict=False)):
         if one != other:
             if isinstance(one, int) and isinstance(other, int):
-                return one < other
+                return one < other and is_step(first, number)
             return (one, other) == ("steps", "always")
     return False
 
 
 def conditions(seen: Seen) -> list[str]:
     """What must hold for a step to run, beside that the run comes to it: its own condition and, for a step in a
-    branch of an ``if``, that branch's. Those of the steps around it are theirs."""
+    branch of an ``if`` or a way of a ``choose``, those of that way. Those of the steps around it are theirs."""
     found = [seen.step.when] if seen.step.when is not None else []
     outer = seen.around[-1] if seen.around else None
-    if outer is not None and isinstance(outer.step, IfStep) and outer.source is seen.source:
-        branch = seen.loc[len(outer.loc)]
-        found.append(outer.step.if_ if branch == "then" else f"not ({outer.step.if_})")
+    if outer is not None and outer.source is seen.source:
+        for way in alternatives(outer.step):
+            if way.at and seen.loc[len(outer.loc) :][: len(way.at)] == way.at:
+                found += [condition if truth else f"not ({condition})" for condition, truth in way.because]
     return found

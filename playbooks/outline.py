@@ -217,10 +217,10 @@ def stops(block: Sequence[BaseStep]) -> bool:
 
 def enclosing(loc: Loc) -> list[Loc]:
     """Places of the steps around a place, outermost first."""
-    return [loc[: number + 1] for number in range(1, len(loc) - 1) if _is_step(loc, number)]
+    return [loc[: number + 1] for number in range(1, len(loc) - 1) if is_step(loc, number)]
 
 
-def _is_step(loc: Loc, number: int) -> bool:
+def is_step(loc: Loc, number: int) -> bool:
     """Whether a part of a place is the number of a step; else it is a key, or the number of a way of a ``choose``
     (whose key follows the number of a step, where the name of a branch follows ``parallel``)."""
     return isinstance(loc[number], int) and not (loc[number - 1] == "choose" and isinstance(loc[number - 2], int))

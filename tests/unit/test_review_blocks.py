@@ -4,6 +4,7 @@ import pytest
 
 from playbooks.compile import compile_plan
 from playbooks.contract import RunContext
+from playbooks.diff_view import stands_before
 from playbooks.loader import Library
 from playbooks.outline import Outline, enclosing
 from playbooks.plan import ApproveStep, ChooseStep, RepeatStep
@@ -140,3 +141,10 @@ def test_the_plan_of_both() -> None:
     assert (repeat.until, repeat.at_most, repeat.every_seconds) == ("steps.look.count == 0", 5, 120)
     approve = repeat.steps[1].spec
     assert isinstance(approve, ApproveStep) and approve.covers == ("cut",)
+
+
+def test_the_ways_of_a_choice_do_not_stand_before_each_other() -> None:
+    outline = Outline(loaded(whole(CHOICE + "- {id: end, note: x}")))
+    first, second, end = (outline.by_id[name] for name in ("a", "b", "end"))
+    assert not stands_before(first, second) and not stands_before(second, first)
+    assert stands_before(second, end) and stands_before(first, outline.by_id["c"])

@@ -103,8 +103,8 @@ async def test_each_pass_asks_anew_and_runs_once(stage: Stage) -> None:
     assert [body["pass"] for body in intents if body["step"] == "touch"] == [1, 2, 3]
     opened = [entry["body"] for entry in run.entries() if entry["kind"] == "gate.opened"]
     assert [body["pass"] for body in opened] == [1, 2, 3] and len({body["digest"] for body in opened}) == 3
-    told = [notice for notice in stage.store.outbox.notices(run.incident) if notice.body["kind"] == "text"]
-    assert [notice.body["text"] for notice in told] == ["1", "2", "3"]
+    told = [notice["body"] for notice in stage.store.notices.of(run.incident) if notice["body"]["kind"] == "text"]
+    assert [body["text"] for body in told] == ["1", "2", "3"]
 
 
 async def test_a_decision_of_one_pass_does_not_count_for_the_next(stage: Stage) -> None:
