@@ -65,7 +65,7 @@ def validate(
         # Then reading all its expressions takes long, and is of no use.
         return [_large(source)]
     found: list[Problem] = []
-    _graph(source, library, actions, regimes, (), {}, found)
+    _graph(Review(source, library=library, actions=actions, regimes=regimes), (), {}, found)
     if not has_errors(found):
         if _too_large(source, library, actions):
             found.append(_large(source))
@@ -79,19 +79,12 @@ def _large(source: Source) -> Problem:
     return source.problem(("steps",), "plan_too_large", said, "Split it, or run fewer playbooks.")
 
 
-def _graph(
-    source: Source,
-    library: Library,
-    actions: Mapping[str, ActionFacts],
-    regimes: Regimes | None,
-    above: tuple[str, ...],
-    done: dict[str, int],
-    found: list[Problem],
-) -> None:
+def _graph(review: Review, above: tuple[str, ...], done: dict[str, int], found: list[Problem]) -> None:
     """Judge a playbook, then those that it runs, each once; refuse cycles and what is nested too deeply."""
-    name, depth = source.playbook.id, len(above)
+    source, depth = review.source, len(above)
+    name = source.playbook.id
     if name not in done:
-        found += Review(source, library=library, actions=actions, regimes=regimes).problems()
+        found += review.problems()
     elif done[name] >= depth:
         return
     done[name] = depth
@@ -103,8 +96,8 @@ def _graph(
         elif depth >= MAX_DEPTH:
             said = f"Playbooks that run playbooks are nested more than {MAX_DEPTH} deep."
             found.append(source.problem(place, "plan_too_large", said, "Run it directly, at a higher level."))
-        elif (called := library.get(other)) is not None:
-            _graph(called, library, actions, regimes, (*above, name), done, found)
+        elif (called := review.of(other)) is not None:
+            _graph(called, (*above, name), done, found)
 
 
 def _steps(source: Source, library: Library, counted: dict[str, int]) -> int:

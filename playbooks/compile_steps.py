@@ -3,17 +3,18 @@
 The playbook has passed its review, so that nothing here can be wrong.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from playbooks import model_steps as authored
 from playbooks import plan
 from playbooks.compile_inputs import Missing, question
 from playbooks.contract import ActionFacts
+from playbooks.expr_names import Read
 from playbooks.loader import Library, Source
 from playbooks.model_parts import Verify
 from playbooks.model_steps import BaseStep, Loc
 from playbooks.model_values import By, InputField, Link, seconds
-from playbooks.outline import Outline, reads_of
+from playbooks.outline import Outline, reads_in, reads_of
 from playbooks.plan import Frame, InputFacts, PlannedStep
 
 
@@ -57,6 +58,13 @@ class _FrameWriter:
             inputs=self._inputs,
             steps=self._sequence(("steps",), playbook.steps),
             always=self._sequence(("always",), playbook.always),
+            outputs={
+                name: plan.OutputFacts(type=output.type, value=output.value)
+                for name, output in playbook.outputs.items()
+            },
+            output_reads=self._paths_of(
+                read for output in playbook.outputs.values() for read in reads_in(("outputs",), output.value)
+            ),
         )
 
     def _sequence(self, at: Loc, steps: Sequence[BaseStep] | None) -> tuple[PlannedStep, ...]:
@@ -94,14 +102,14 @@ class _FrameWriter:
             no_undo=step.undo.no if step.undo else None,
             labels=dict(step.labels),
             needs_inputs=self._missing.needs.get(loc, ()),
-            reads=self._reads(step),
+            reads=self._paths_of(reads_of(step)),
             line=self._source.where(loc)[0],
             spec=self._spec(loc, step),
         )
 
-    def _reads(self, step: BaseStep) -> tuple[str, ...]:
+    def _paths_of(self, reads: Iterable[tuple[Loc, Read]]) -> tuple[str, ...]:
         found: dict[str, None] = {}
-        for _, read in reads_of(step):
+        for _, read in reads:
             if read.chain[0] == "steps" and len(read.chain) > 1 and read.chain[2:3] != ("meta",):
                 found[self._path(self._outline.by_id[read.chain[1]])] = None
         return tuple(found)

@@ -49,8 +49,8 @@ class Source:
         return Problem(self.name, line, column, code, severity, message, hint)  # type: ignore[arg-type]
 
     def characters(self) -> int:
-        """Of all texts of its steps. Comments and keys do not count; a plan holds what does."""
-        return sum(map(_characters, (self._document.at(("steps",)), self._document.at(("always",)))))
+        """Of all texts of its steps and outputs. Comments and keys do not count; a plan holds what does."""
+        return sum(_characters(self._document.at((part,))) for part in ("steps", "always", "outputs"))
 
 
 def _characters(value: Json) -> int:

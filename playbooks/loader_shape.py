@@ -17,10 +17,10 @@ from playbooks.model_steps import (
     Way,
     kinds_of,
 )
-from playbooks.model_values import By, InputField, Link, Retry, Undo
+from playbooks.model_values import By, InputField, Link, OutputValue, Retry, Undo
 from playbooks.problems import did_you_mean
 
-LATER_KEYS = frozenset(("outputs",))
+LATER_KEYS = frozenset[str]()
 """Top-level keys of the language that this version does not know."""
 
 _PARTS: dict[str, type[BaseModel]] = {
@@ -130,6 +130,8 @@ def _class_of(loc: Loc) -> type[BaseModel] | None:
     words = [part for part in loc if isinstance(part, str)]
     if len(words) > 1 and words[-2] in ("inputs", "form"):
         return InputField
+    if len(loc) == 2 and loc[0] == "outputs":
+        return OutputValue
     return _PARTS.get(words[-1]) if words else None
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StrictStr, StringConstraints
 
 from playbooks.model_steps import BaseStep, Loc, Steps, walk
-from playbooks.model_values import Authored, InputField, Labels, Name, Slug, Text, wrong
+from playbooks.model_values import Authored, InputField, Labels, Name, OutputName, OutputValue, Slug, Text, wrong
 
 LANGUAGE = 1
 AlertKind = Literal[
@@ -53,6 +53,10 @@ class Playbook(Authored):
     always: Steps = Field(
         default=[],
         description="Runs once however the run ends, except when undone; legal duties belong here",
+    )
+
+    outputs: dict[OutputName, OutputValue] = Field(
+        default={}, description="What it gives back to the playbook that runs it, `{NAME: {type: TYPE, value: EXPR}}`"
     )
 
     def walk(self) -> Iterator[tuple[Loc, BaseStep]]:

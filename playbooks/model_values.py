@@ -256,6 +256,19 @@ class InputField(Authored):
         return self.required and self.default is None
 
 
+class OutputValue(Authored):
+    """What a playbook gives back to the one that runs it."""
+
+    type: Type = Field(description="`string integer number boolean datetime duration`, or `{list: TYPE}`")
+    value: Json = Field(description="The value, evaluated when the steps have ended and before `always`")
+
+    @model_validator(mode="after")
+    def _no_choice(self) -> "OutputValue":
+        if "choice" in self.type:
+            raise wrong("bad_value", "An output has no options to choose from.", "Write string.", at=("type",))
+        return self
+
+
 class By(Authored):
     """Who decides: any of `roles`, or `each` role its own number."""
 

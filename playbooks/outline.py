@@ -3,7 +3,7 @@
 Shared by the review (which judges) and the compiler (which writes the plan), so that both mean the same.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from playbooks.contract import Json
@@ -119,14 +119,20 @@ def _sources(at: Loc, value: Json) -> Iterator[tuple[Loc, str]]:
 
 def reads_of(step: BaseStep) -> list[tuple[Loc, Read]]:
     """What a step's own expressions read; those that leave the grammar read nothing."""
-    found: list[tuple[Loc, Read]] = []
-    for part in parts(step):
-        for at, source in sources(part):
-            try:
-                found += [(at, read) for read in reads(source)]
-            except ExprError:
-                continue
-    return found
+    return [found for part in parts(step) for found in _read_by(sources(part))]
+
+
+def reads_in(at: Loc, value: Json) -> list[tuple[Loc, Read]]:
+    """What the templates within a value read."""
+    return list(_read_by(_sources(at, value)))
+
+
+def _read_by(found: Iterable[tuple[Loc, str]]) -> Iterator[tuple[Loc, Read]]:
+    for at, source in found:
+        try:
+            yield from [(at, read) for read in reads(source)]
+        except ExprError:
+            continue
 
 
 class Alternative(NamedTuple):

@@ -78,6 +78,13 @@ class InputFacts(Frozen):
     description: str = ""
 
 
+class OutputFacts(Frozen):
+    """One declared output of a playbook; types as of inputs."""
+
+    type: str
+    value: Json = None
+
+
 class Retry(Frozen):
     """``times`` further attempts after the first; waits ``every_seconds`` times ``backoff`` to the n."""
 
@@ -329,6 +336,10 @@ class Frame(Frozen):
     inputs: dict[str, InputFacts] = Field(default_factory=dict)
     steps: tuple[PlannedStep, ...] = ()
     always: tuple[PlannedStep, ...] = ()
+    outputs: dict[str, OutputFacts] = Field(default_factory=dict)
+    """Evaluated where ``steps`` have ended well, before ``always``."""
+    output_reads: tuple[str, ...] = ()
+    """Paths of the steps whose outputs the outputs read."""
 
 
 class RunPlan(Frozen):

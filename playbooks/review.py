@@ -22,12 +22,13 @@ from playbooks.model_steps import (
     RepeatStep,
     RequireStep,
     SetStep,
+    StopStep,
 )
 from playbooks.outline import Outline, Part, alternatives, parts, stops
 from playbooks.problems import Problem
 from playbooks.regimes_model import RegimeLibrary
 from playbooks.review_reads import Reads
-from playbooks.review_scope import Env, Types, ends_unset, outputs, surely_sets
+from playbooks.review_scope import Env, Output, Types, ends_unset, outputs, surely_sets
 from playbooks.review_steps import StepRules
 from playbooks.types import given_type, item_type, misfit
 
@@ -45,13 +46,19 @@ class Review:
         library: Library,
         actions: Mapping[str, ActionFacts],
         regimes: Regimes | None = None,
+        others: dict[str, "Review"] | None = None,
     ) -> None:
-        """Nothing is checked before ``problems``."""
+        """Nothing is checked before ``problems``. ``others`` keeps the reviews of a playbook and of those that it
+        runs, by id, so that each is judged once."""
         self.source, self.library, self.actions, self.regimes = source, library, actions, regimes
+        self._others = {} if others is None else others
+        self._others.setdefault(source.playbook.id, self)
         self.outline = Outline(source)
         steps = {name: self.outline.steps[loc] for name, loc in self.outline.by_id.items()}
-        self.types = Types(source.playbook, steps, actions)
+        self.types = Types(source.playbook, steps, actions, self.gives)
         self.found: list[Problem] = []
+        self._outputs: dict[str, Output] | None = None
+        self._began = False
         self._reads = Reads(self)
         self._rules = StepRules(self)
 
@@ -63,17 +70,55 @@ class Review:
 
     def problems(self) -> list[Problem]:
         """Every problem of this playbook itself, not of those that it runs."""
+        if not self._began:
+            self._began = True
+            self._judge()
+        return self.found
+
+    def of(self, playbook: str) -> "Review | None":
+        """The review of a playbook that this one runs; ``None`` if there is no such playbook."""
+        source = self.library.get(playbook)
+        if playbook not in self._others and source is not None:
+            Review(source, library=self.library, actions=self.actions, regimes=self.regimes, others=self._others)
+        return self._others.get(playbook)
+
+    def gives(self, playbook: str) -> Mapping[str, Output] | None:
+        """What a playbook that this one runs gives back; ``None`` where that cannot be known: there is no such
+        playbook, or it runs this one, which is told elsewhere."""
+        other = self.of(playbook)
+        if other is None:
+            return None
+        other.problems()
+        return other._outputs
+
+    def _judge(self) -> None:
         playbook = self.source.playbook
         self._inputs()
-        self._sequence(("steps",), playbook.steps, Env())
+        end = self._sequence(("steps",), playbook.steps, Env())
         main = [loc for loc in self.outline.steps if loc[0] == "steps"]
         start = Env(seen=frozenset(self._named(main)), loops=self._in_loops(main))
         start = replace(start, seen=start.seen - set(start.loops))
+        self._given_back(end, start)
         for number, step in enumerate(playbook.always):
             after = self._step(("always", number), step, start)
             # The next step has its turn also where this one has failed.
             start = after if surely_sets(step) else replace(after, known=start.known)
-        return self.found
+
+    def _given_back(self, env: Env, stopped: Env) -> None:
+        """Check the outputs as the main steps leave them, at their end or, where there is one, at a ``stop``."""
+        early = any(loc[0] == "steps" and isinstance(step, StopStep) for loc, step in self.outline.steps.items())
+        found = {}
+        for name, output in self.source.playbook.outputs.items():
+            at = ("outputs", name, "value")
+            unsure = self._reads.unsure(at, output.value, env)
+            told = len(self.found)
+            unsure = unsure or (early and self._reads.unsure(at, output.value, stopped))
+            del self.found[told:]
+            said = misfit(output.type, output.value, lambda chain: self.types.of(chain, env))
+            if said is not None:
+                self.report(at, "wrong_type", f"{name} {said}.")
+            found[name] = Output(output.type, not unsure)
+        self._outputs = found
 
     def _named(self, locs: list[Loc]) -> list[str]:
         return [name for loc in locs if (name := self.outline.steps[loc].id) is not None]
@@ -189,7 +234,7 @@ class Review:
         left = replace(left, seen=left.seen | {step.id})
         loc = self.outline.by_id[step.id]
         denied = loc in self.outline.covered
-        fields = (outputs(step, self.actions) or {}) if sure and not denied else {}
+        fields = (outputs(step, self.actions, self.gives) or {}) if sure and not denied else {}
         return left.knowing(("steps", step.id, name) for name, field in fields.items() if field.sure)
 
     def _established(self, source: str | None, truth: bool = True) -> frozenset[tuple[str, ...]]:

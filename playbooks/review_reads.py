@@ -7,7 +7,7 @@ from playbooks.contract import Json
 from playbooks.expr_grammar import ROOTS
 from playbooks.expr_names import Chain, Read, calls, reads
 from playbooks.expr_text import ExprError, templates
-from playbooks.model_steps import Loc, RunStep
+from playbooks.model_steps import Loc
 from playbooks.problems import did_you_mean
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, TARGET_FIELDS, Env, outputs
 from playbooks.types import spoken
@@ -29,6 +29,7 @@ class Reads:
     def __init__(self, review: "Review") -> None:
         """Problems go to the review."""
         self._review = review
+        self._unsure: list[Chain] | None = None
 
     def expressions(self, at: Loc, value: Json, *, report: bool = False) -> Iterator[str]:
         """The expressions of a value. Braces without an end are a problem, reported where asked."""
@@ -56,6 +57,16 @@ class Reads:
                 self._review.report(at, code, said, "It is filled in before the run begins.")
             else:
                 self._read(at, read, env)
+
+    def unsure(self, at: Loc, value: Json, env: Env) -> bool:
+        """Check a value that may stay unset, and say whether it may."""
+        found: list[Chain] = []
+        self._unsure = found
+        try:
+            self._review.value(at, value, env)
+        finally:
+            self._unsure = None
+        return bool(found)
 
     def _read(self, at: Loc, read: Read, env: Env) -> None:
         head = read.chain[0]
@@ -134,16 +145,11 @@ class Reads:
 
     def _field(self, at: Loc, read: Read, env: Env, name: str) -> None:
         step = self._review.outline.steps[self._review.outline.by_id[name]]
-        known = outputs(step, self._review.actions)
+        known = outputs(step, self._review.actions, self._review.gives)
         if len(read.chain) < 3 or known is None:
             return
         field = read.chain[2]
-        if isinstance(step, RunStep) and step.for_each is None:
-            said = f"steps.{name}.{field}: outputs of playbooks are not in this version of Stanch."
-            self._review.report(
-                at, "not_in_this_version", said, "A playbook that is run can set facts of the incident."
-            )
-        elif field not in known:
+        if field not in known:
             has = f"It leaves {', '.join(known)}." if known else f"A step of kind {step.kind} leaves no output."
             said = f"The step {name} leaves no {field}."
             self._review.report(at, "unknown_key", said, did_you_mean(field, known) or has)
@@ -152,4 +158,7 @@ class Reads:
         self._below(at, read.chain, env)
 
     def _unset(self, at: Loc, chain: Chain, why: str) -> None:
+        if self._unsure is not None:
+            self._unsure.append(chain)
+            return
         self._review.report(at, "maybe_unset", f"{'.'.join(chain)} may be unset: {why}.", TEST)

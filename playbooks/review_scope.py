@@ -3,7 +3,7 @@
 A field is *surely set* where its step surely ran and can only have ended with output (design, semantics 1).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -11,7 +11,17 @@ from playbooks.contract import ActionFacts
 from playbooks.expr_names import Chain
 from playbooks.facts import kind_of
 from playbooks.model import Playbook
-from playbooks.model_steps import ActionStep, ApproveStep, AskStep, BaseStep, DraftStep, HumanStep, RepeatStep, SetStep
+from playbooks.model_steps import (
+    ActionStep,
+    ApproveStep,
+    AskStep,
+    BaseStep,
+    DraftStep,
+    HumanStep,
+    RepeatStep,
+    RunStep,
+    SetStep,
+)
 
 META = frozenset(("status", "started_at", "finished_at", "by", "affected"))
 TARGET_FIELDS = ("ref", "sha256", "count", "sample", "complete")
@@ -63,7 +73,11 @@ class Env:
         return chain in self.known or (len(chain) > 3 and chain[0] == "steps" and chain[:3] in self.known)
 
 
-def outputs(step: BaseStep, actions: Mapping[str, ActionFacts]) -> dict[str, Output] | None:
+Called = Callable[[str], Mapping[str, Output] | None]
+"""What a playbook gives back, by its id; ``None`` if it cannot be known."""
+
+
+def outputs(step: BaseStep, actions: Mapping[str, ActionFacts], called: Called) -> Mapping[str, Output] | None:
     """The fields that a step leaves, seen from outside of its loop; ``None`` if they cannot be known."""
     if step.for_each is not None:
         return {"items": Output("list[any]"), "outputs": Output("list[any]")}
@@ -95,6 +109,8 @@ def outputs(step: BaseStep, actions: Mapping[str, ActionFacts]) -> dict[str, Out
             return {"drafts": Output("list[any]")}
         case RepeatStep():
             return {"passes": Output("integer")}
+        case RunStep():
+            return called(step.run.playbook)
     return {}
 
 
@@ -130,10 +146,16 @@ def fact_type(name: str) -> str:
 class Types:
     """Types of what is in sight of one playbook."""
 
-    def __init__(self, playbook: Playbook, steps: Mapping[str, BaseStep], actions: Mapping[str, ActionFacts]) -> None:
+    def __init__(
+        self,
+        playbook: Playbook,
+        steps: Mapping[str, BaseStep],
+        actions: Mapping[str, ActionFacts],
+        called: Called,
+    ) -> None:
         """``steps`` by id."""
         self._inputs = {name: declared.type for name, declared in playbook.inputs.items()}
-        self._steps, self._actions = steps, actions
+        self._steps, self._actions, self._called = steps, actions, called
 
     def of(self, chain: Chain, env: Env) -> str:
         """The type of a chain, ``any`` if it is not known."""
@@ -147,6 +169,6 @@ class Types:
         if head == "run":
             return RUN.get(name, "any") if not rest else "any"
         if head == "steps" and len(rest) == 1 and name in self._steps:
-            known = outputs(self._steps[name], self._actions) or {}
+            known = outputs(self._steps[name], self._actions, self._called) or {}
             return known[rest[0]].type if rest[0] in known else "any"
         return "any"

@@ -18,13 +18,14 @@ from playbooks.expr_grammar import FILTERS, FUNCTIONS, MAX_NESTING, MAX_NODES, M
 from playbooks.model import Playbook
 from playbooks.model_parts import Verify
 from playbooks.model_steps import KINDS, BaseStep
-from playbooks.model_values import By, InputField, Link, Retry
+from playbooks.model_values import By, InputField, Link, OutputValue, Retry
 from playbooks.problems import CODES
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN
 from worker.reference_commands import commands_page
 
 PARTS: dict[str, type[BaseModel]] = {
     "Inputs and fields of forms": InputField,
+    "Outputs": OutputValue,
     "Who decides: by": By,
     "What follows silence: entries of on_timeout": Link,
     "Verify": Verify,

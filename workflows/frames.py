@@ -3,13 +3,15 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from playbooks.contract import Json
 from playbooks.plan import Frame, PlannedStep, RunStep, fits
 from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
-from workflows.run import Run
+from workflows.run import Run, size_of
 from workflows.scope import Place
 from workflows.state import FrameState, StepRecord
-from workflows.values import render, suppliers
+from workflows.values import load_paths, render, suppliers
 
+MAX_OUTPUTS = 64 * 1024
 Walk = Callable[[Sequence[PlannedStep], Place], Awaitable[None]]
 
 
@@ -50,13 +52,47 @@ async def run_frame(run: Run, frame: Frame, place: Place, walk: Walk) -> None:
     """
     state = run.state.frames.setdefault(place.frame_key, FrameState(inputs=dict(run.plan.values)))
     if state.part == "steps":
-        end = await _ended(walk(frame.steps, place))
+        end = await _ended(_main(run, frame, place, state, walk))
         state.outcome, state.code, state.reason = end
         state.part = "always"
     if state.part == "always":
         await _always(run, frame, replace(place, always=True, until=None, halts=()), state, walk)
         state.part = "ended"
     _raise_end(state)
+
+
+async def _main(run: Run, frame: Frame, place: Place, state: FrameState, walk: Walk) -> None:
+    """The steps, and where they end well what the playbook gives back."""
+    try:
+        await walk(frame.steps, place)
+    except RunStopped:
+        await _give_back(run, frame, place, state)
+        raise
+    await _give_back(run, frame, place, state)
+
+
+async def _give_back(run: Run, frame: Frame, place: Place, state: FrameState) -> None:
+    at = frame.prefix.rstrip("/") or frame.playbook.id
+    await load_paths(run, frame.output_reads, at)
+    found: dict[str, Json] = {}
+    for name, output in frame.outputs.items():
+        try:
+            value = render(run, output.value, place, None, path=at)
+        except StepFailed as failed:
+            if failed.code != "expression_undefined":
+                raise
+            continue
+        if value is None:
+            continue
+        if not fits(output.type, value):
+            raise StepFailed(at, "wrong_type", f"The output {name} of {frame.playbook.id} must be {output.type}.")
+        found[name] = value
+    if size_of(found) > MAX_OUTPUTS:
+        message = f"The outputs of {frame.playbook.id} are larger than {MAX_OUTPUTS // 1024} KB together."
+        raise StepFailed(at, "output_too_large", message)
+    state.outputs = found
+    values = [output.value for output in frame.outputs.values()]
+    state.output_suppliers = suppliers(run, place, values=values)
 
 
 async def _ended(walking: Awaitable[None]) -> tuple[str, str | None, str]:

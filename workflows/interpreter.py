@@ -21,7 +21,7 @@ from workflows.failures import after_failure
 from workflows.frames import run_frame, start_frame
 from workflows.gates import parse
 from workflows.passes import repeat_step
-from workflows.run import Run, finish
+from workflows.run import Run, finish, size_of
 from workflows.scope import Halt, Loop, Place, nested
 from workflows.state import StepRecord
 from workflows.steps import STEPS
@@ -229,6 +229,9 @@ class Interpreter:
             )
             start_frame(self.run, step, spec, place, inner, record)
             await run_frame(self.run, spec.frame, inner, self.sequence)
+            ended = self.run.state.frames[inner.frame_key]
+            record.output, record.output_bytes = ended.outputs, size_of(ended.outputs)
+            record.suppliers = ended.output_suppliers
         else:
             raise AssertionError(f"no such kind: {step.kind}")
 

@@ -48,11 +48,12 @@ class RunInput(Frozen):
 
 
 class RunResult(Frozen):
-    """How a run ended. ``status`` is ``done failed denied cancelled undone``."""
+    """How a run ended. ``status`` is ``done failed denied cancelled undone``; ``outputs`` are its playbook's."""
 
     run: str
     status: str
     reason: str = ""
+    outputs: dict[str, Json] = Field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
 

@@ -62,7 +62,13 @@ class PlaybookRun:
             await self._until(asyncio.create_task(run.flush(final=True)))
         await workflow.wait_condition(workflow.all_handlers_finished)
         state = run.state
-        return RunResult(run=given.run, status=state.status, reason=state.reason, warnings=tuple(state.warnings))
+        return RunResult(
+            run=given.run,
+            status=state.status,
+            reason=state.reason,
+            outputs=state.frames[run.plan.frame.prefix].outputs,
+            warnings=tuple(state.warnings),
+        )
 
     async def _until(self, task: "asyncio.Future[Any]") -> None:
         """Wait for a part of the run; a cancel of the workflow is remembered, and the parts wind down by it."""

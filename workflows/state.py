@@ -169,6 +169,9 @@ class FrameState(BaseModel):
     inputs: dict[str, Json] = Field(default_factory=dict)
     suppliers: dict[str, list[str]] = Field(default_factory=dict)
     """Input name to the people who supplied it."""
+    outputs: dict[str, Json] = Field(default_factory=dict)
+    output_suppliers: list[str] = Field(default_factory=list)
+    """People who supplied a value that its outputs depend on."""
     part: str = "steps"
     outcome: str | None = None
     code: str | None = None

@@ -46,6 +46,7 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
         "facts_version": state.facts.version,
         "steps": [shown for path, step in run.index.steps.items() for shown in _steps(run, path, step)],
         "waiting": [waiting(run, key, gate) for key, gate in gates.items()],
+        "outputs": state.frames[frame.prefix].outputs if frame.prefix in state.frames else {},
         "undoable": [
             {
                 "step": effect.path,

@@ -278,7 +278,7 @@ async def draft_step(run: Run, step: PlannedStep, place: Place, record: StepReco
     try:
         result = await run.activity(run.calls.write_drafts(wanted))
     except ActivityError as error:
-        raise not_built_in(step, error) from error
+        raise not_built_in(step.path, error) from error
     record.output = {"drafts": list(result.drafts)}
     record.output_bytes = size_of(record.output)
     names = [f"{draft.get('regime')} {draft.get('stage')}" for draft in result.drafts]

@@ -27,30 +27,35 @@ async def load_reads(run: "Run", step: PlannedStep, place: Place, *, paths: Iter
     Raises:
         StepFailed: ``output_too_large``, over 256 KB for one step.
     """
+    await load_paths(run, (*step.reads, *paths), step.path)
+
+
+async def load_paths(run: "Run", paths: Iterable[str], at: str) -> None:
+    """Load the outputs by reference of these steps, for what stands ``at``. Raises as ``load_reads`` does."""
     refs: dict[str, int] = {}
-    for path in (*step.reads, *paths):
+    for path in paths:
         for key, record in run.state.records.items():
             if record.output_ref and (key == path or key.startswith(f"{path}[")):
                 refs[record.output_ref] = record.output_bytes
     if sum(refs.values()) > READ_LIMIT:
         message = f"This step reads {sum(refs.values())} bytes of outputs; at most {READ_LIMIT} can be loaded."
-        raise StepFailed(step.path, "output_too_large", message)
+        raise StepFailed(at, "output_too_large", message)
     missing = tuple(ref for ref in refs if ref not in run.loaded)
     if missing:
         wanted = LoadInput(incident=run.input.incident, refs=missing)
         try:
             run.loaded.update((await run.activity(run.calls.load_outputs(wanted))).values)
         except ActivityError as error:
-            raise not_built_in(step, error) from error
+            raise not_built_in(at, error) from error
 
 
-def not_built_in(step: PlannedStep, error: ActivityError) -> StepFailed:
+def not_built_in(path: str, error: ActivityError) -> StepFailed:
     """A built-in activity that failed for good, as a failure of the step that needed it."""
     cause = error.cause
     if isinstance(cause, ApplicationError):
         details = cause.details[0] if cause.details and isinstance(cause.details[0], dict) else {}
-        return StepFailed(step.path, str(details.get("code") or cause.type or "failed"), cause.message)
-    return StepFailed(step.path, "failed", "A part of Stanch itself did not answer.")
+        return StepFailed(path, str(details.get("code") or cause.type or "failed"), cause.message)
+    return StepFailed(path, "failed", "A part of Stanch itself did not answer.")
 
 
 def names_here(run: "Run", place: Place, result: dict[str, Json] | None = None) -> dict[str, Json]:

@@ -63,7 +63,7 @@ def test_a_good_playbook(capsys) -> None:
         (whole("- »repeat: {do: [{note: x}], until: true}"), "unbounded_repeat"),
         (whole("- {»workflow: {type: x}}"), "not_in_this_version"),
         (whole("- wait: {»event: x}\n  within: 1h\n  on_timeout: [stop]"), "not_in_this_version"),
-        (HEAD + "»outputs: {a: {type: string, value: x}}\nsteps: [{note: x}]\n", "not_in_this_version"),
+        (HEAD + "outputs: {a: {type: integer, value: »x}}\nsteps: [{note: x}]\n", "wrong_type"),
     ],
 )
 def test_a_malformed_playbook(text: str, code: str, capsys) -> None:

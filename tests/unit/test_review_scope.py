@@ -179,7 +179,7 @@ def test_a_child_is_another_world() -> None:
                   inputs="app: {type: string}")  # fmt: skip
     assert refusals(whole(run), child) == []
     as_marked(whole(run + note("steps.inside.meta.status")), "unknown_step", child)
-    as_marked(whole(run + note("steps.child.inside")), "not_in_this_version", child)
+    as_marked(whole(run + note("steps.child.inside")), "unknown_key", child)
     nosy = whole("- {note: »'{{ steps.look.count }}'}", id="other", inputs="app: {type: string}")
     as_marked_in_other(whole(LOOK + run), "unknown_step", nosy)
 

@@ -247,10 +247,22 @@ def test_later_kinds_are_refused_never_ignored(kind: str) -> None:
     as_marked(whole(f"- note: x\n  »{kind}: x"), "not_in_this_version")
 
 
-def test_outputs_are_of_a_later_version() -> None:
-    as_marked(HEAD + "»outputs: {a: {type: string, value: x}}\nsteps: [{note: x}]\n", "not_in_this_version")
-    steps = "- {id: child, run: {playbook: other, with: {app: x}}}\n- {note: »'{{ steps.child.found }}'}"
-    as_marked(whole(steps), "not_in_this_version", OTHER)
+@pytest.mark.parametrize(
+    ("output", "code"),
+    [
+        ("»a: {type: string}", "missing_key"),
+        ("»a: {value: x}", "missing_key"),
+        ("a: {type: »text, value: x}", "bad_value"),
+        ("a: {type: »choice, value: x}", "bad_value"),
+        ("a: {type: string, value: x, »required: false}", "unknown_key"),
+        ("»meta: {type: string, value: x}", "name_taken"),
+        ("»items: {type: string, value: x}", "name_taken"),
+        ("a: »x", "wrong_type"),
+    ],
+)
+def test_outputs(output: str, code: str) -> None:
+    as_marked(f"{HEAD}outputs: {{{output}}}\nsteps: [{{note: x}}]\n", code)
+    assert refusals(HEAD + "outputs: {a: {type: {list: string}, value: [x]}}\nsteps: [{note: x}]\n") == []
 
 
 @pytest.mark.parametrize(
