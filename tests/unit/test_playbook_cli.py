@@ -255,3 +255,12 @@ def test_what_has_errors_is_not_compared(capsys) -> None:
         code, told = document(capsys, "diff", *pair)
         assert code == 1 and [problem["code"] for problem in told["problems"]] == ["unknown_step"]
     assert document(capsys, "diff", "crm-triage", "no-such-playbook")[0] == 1
+
+
+def test_a_picture_goes_to_a_file_or_to_stdout(capsys) -> None:
+    assert execute(["playbook", "graph", written(GOOD), "-o", "book.svg"]) == 0
+    assert Path("book.svg").read_text().startswith("<svg ") and capsys.readouterr().out == ""
+    assert execute(["playbook", "graph", "book.yaml", "--format", "mermaid"]) == 0
+    assert "flowchart TD" in capsys.readouterr().out
+    assert execute(["playbook", "graph", written(whole("- {note: '{{ steps.no.x }}'}"), "-o", "no.svg"]) == 1
+    assert "unknown_step" in capsys.readouterr().out and not Path("no.svg").exists()

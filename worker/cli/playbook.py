@@ -222,6 +222,32 @@ def diff(old: str, new: str, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
+@playbook.command()
+@click.argument("name")
+@click.option("--format", "form", type=click.Choice(["svg", "mermaid"]), default="svg", help="What is drawn.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, else stdout.")
+def graph(name: str, form: str, output: Path | None) -> None:
+    """Draw a playbook (id or file): its steps, their risk, who decides, what follows silence."""
+    from activities.catalog import CATALOG
+    from playbooks.compile import validate as check
+    from playbooks.problems import has_errors
+    from worker.desk.playbooks import drawn
+
+    settings, actions = _settings(), CATALOG.facts()
+    source, problems = _source(name, settings)
+    library = _library(settings.playbook_folders, *([] if source is None else [source]))
+    if source is not None:
+        problems = check(source, library=library, actions=actions, policy=settings.file.policy, safety=False)
+    if source is None or has_errors(problems):
+        _refuse(problems, as_json=False)
+    picture = drawn(source, form, library=library, actions=actions, policy=settings.file.policy)
+    if output is None:
+        show(picture.rstrip("\n"))
+        return
+    output.write_text(picture, encoding="utf-8")
+    say(f"Wrote {clean(output)}.")
+
+
 SAID = {"less_safe": "LESS SAFE", "neutral": "changed", "safer": "safer"}
 
 

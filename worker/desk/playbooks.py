@@ -7,6 +7,9 @@ from playbooks.compile import Compiled, compile_plan
 from playbooks.contract import ActionFacts, Json, RunContext
 from playbooks.diff import diff
 from playbooks.diff_findings import Weight
+from playbooks.graph import graph
+from playbooks.graph_mermaid import mermaid
+from playbooks.graph_svg import svg
 from playbooks.loader import Library, Source
 from playbooks.model_steps import (
     ActionStep,
@@ -210,3 +213,9 @@ def compared(
         },
         "findings": [finding.as_json() for finding in found],
     }
+
+
+def drawn(source: Source, form: str, *, library: Library, actions: Mapping[str, ActionFacts], policy: Policy) -> str:
+    """A picture of a playbook whose graph tier has found no error: an ``svg`` document, or ``mermaid`` text."""
+    picture = graph(source, library=library, actions=actions, policy=policy)
+    return svg(picture) if form == "svg" else mermaid(picture)
