@@ -11,6 +11,7 @@ from playbooks.model_steps import (
     DraftStep,
     HumanStep,
     NoteStep,
+    RepeatStep,
     RequireStep,
     RunStep,
     SetStep,
@@ -108,11 +109,29 @@ def compare_kind(old: Seen, new: Seen, meaning: Meaning, found: Findings) -> Non
         if (was.clocks.fact, meaning(was.clocks.at)) != (now.clocks.fact, Meaning({})(now.clocks.at)):
             said = f"{name} sets another clock: from {now.clocks.fact}, before from {was.clocks.fact}."
             found.change("duty", Weight.LESS_SAFE, old, new, said, "clocks")
+    elif isinstance(was, RepeatStep) and isinstance(now, RepeatStep):
+        _repeat(old, new, meaning, found)
     elif isinstance(was, RunStep) and isinstance(now, RunStep):
         if meaning(was.run.with_) != Meaning({})(now.run.with_):
             found.change("parameters", Weight.NEUTRAL, old, new, f"{name} gets other inputs.", "run", "with")
     elif isinstance(was, NoteStep | StopStep) and isinstance(now, NoteStep | StopStep):
         _text(old, new, getattr(was, was.kind), getattr(now, now.kind), meaning, found)
+
+
+def _repeat(old: Seen, new: Seen, meaning: Meaning, found: Findings) -> None:
+    assert isinstance(old.step, RepeatStep) and isinstance(new.step, RepeatStep)
+    was, now = old.step.repeat, new.step.repeat
+    if meaning.condition(was.until) != Meaning({}).condition(now.until):
+        said = f"{new.name} is repeated until {now.until}; before, until {was.until}."
+        found.change("verification", Weight.LESS_SAFE, old, new, said, "repeat", "until")
+    if was.at_most != now.at_most:
+        said = f"{new.name} is repeated at most {now.at_most} times now, {was.at_most} before."
+        found.change("timing", Weight.NEUTRAL, old, new, said, "repeat", "at_most")
+    if was.every != now.every:
+        said = (
+            f"{new.name} waits {now.every or 'not at all'} between two passes now, {was.every or 'not at all'} before."
+        )
+        found.change("timing", Weight.NEUTRAL, old, new, said, "repeat", "every")
 
 
 def _text(old: Seen, new: Seen, was: str, now: str, meaning: Meaning, found: Findings) -> None:

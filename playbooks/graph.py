@@ -17,6 +17,7 @@ from playbooks.model_steps import (
     ApproveStep,
     AskStep,
     BaseStep,
+    ChooseStep,
     ClocksStep,
     DoStep,
     DraftStep,
@@ -25,6 +26,7 @@ from playbooks.model_steps import (
     Loc,
     NoteStep,
     ParallelStep,
+    RepeatStep,
     RequireStep,
     RunStep,
     SetStep,
@@ -34,9 +36,11 @@ from playbooks.model_steps import (
     blocks,
 )
 from playbooks.model_values import Link
-from playbooks.outline import stops
+from playbooks.outline import alternatives, stops
 from playbooks.policy import Policy
 
+_UNSAID = (DoStep, ParallelStep, RepeatStep)
+"""Kinds whose subject says nothing beside a title."""
 _TEMPLATE = re.compile(r"\{\{\s*(.*?)\s*\}\}", re.DOTALL)
 
 
@@ -129,7 +133,14 @@ class _Builder:
             kind=step.kind,
             word=word,
             title=step.title or title,
-            lines=(*((title,) if step.title and title and not isinstance(step, DoStep | ParallelStep) else ()), *lines),
+            lines=(
+                *(
+                    (title,)
+                    if step.title and title and not isinstance(step, DoStep | ParallelStep | RepeatStep)
+                    else ()
+                ),
+                *lines,
+            ),
             marks=tuple(_marks(seen)),
             risk=seen.facts.risk if seen.facts is not None else None,
             loop=_loop(step),
@@ -138,18 +149,22 @@ class _Builder:
             unapproved=unapproved,
             speaks=not step.title and isinstance(step, TellStep | AskStep | HumanStep | NoteStep | StopStep),
             side_by_side=isinstance(step, ParallelStep),
-            chooses=isinstance(step, IfStep),
+            chooses=isinstance(step, IfStep | ChooseStep),
             branches=self._branches(seen),
         )
 
     def _branches(self, seen: Seen) -> tuple[Branch, ...]:
         step = seen.step
-        found = [
-            Branch(_label(inner), self.block((*seen.at, *inner), len(block)), stops(block))
-            for inner, block in blocks(step)
-        ]
-        if isinstance(step, IfStep) and step.else_ is None:
-            found.append(Branch("no", ()))
+        if ways := alternatives(step):
+            labels = ("yes", "no") if isinstance(step, IfStep) else _ways(len(ways))
+            return tuple(
+                Branch(label, self.block((*seen.at, *way.at), len(way.block)), stops(way.block))
+                for label, way in zip(labels, ways, strict=True)
+            )
+        found = []
+        for inner, block in blocks(step):
+            label = "" if inner[-1] == "do" else str(inner[-1])
+            found.append(Branch(label, self.block((*seen.at, *inner), len(block)), stops(block)))
         if isinstance(step, RunStep):
             for part in ("steps", "always"):
                 inner = (*seen.at, "run", part)
@@ -165,11 +180,15 @@ class _Builder:
         return list(range(number))
 
 
-def _label(inner: Loc) -> str:
-    return {"then": "yes", "else": "no", "do": ""}.get(str(inner[-1]), str(inner[-1]))
+def _ways(count: int) -> list[str]:
+    return [*map(str, range(1, count)), "else"]
 
 
 def _loop(step: BaseStep) -> str:
+    if isinstance(step, RepeatStep):
+        again = step.repeat
+        rest = f", {again.every} apart" if again.every else ""
+        return f"again until {again.until}; at most {again.at_most} times{rest}"
     if step.for_each is None:
         return ""
     return f"for each {step.as_ or 'item'} of {_short(step.for_each)}; {step.at_once} at once"
@@ -203,16 +222,16 @@ def _marks(seen: Seen) -> list[str]:
 
 
 def _demanded(seen: Seen) -> bool:
-    return seen.needed is not None and (seen.needed.refused or bool(seen.needed.count)) and not seen.free_when_severe
+    return seen.needed is not None and (seen.needed.refused or bool(seen.needed.needs)) and not seen.free_when_severe
 
 
 def _free(seen: Seen) -> str:
     assert seen.needed is not None
     if seen.needed.refused:
         return "policy never lets it run"
-    if not seen.needed.count:
-        return "runs without approval: " + seen.needed.rule.partition(": ")[2]
-    who = f"{seen.needed.count} of {' or '.join(seen.needed.roles)}"
+    if not seen.needed.needs:
+        return f"runs without approval ({seen.needed.rule})"
+    who = seen.needed.who
     if seen.free_when_severe:
         return f"asks {who} by itself, unless severe"
     return f"not approved: policy demands {who}"
@@ -260,6 +279,11 @@ def _plain(step: BaseStep) -> tuple[str, str, tuple[str, ...]]:
     match step:
         case IfStep():
             return "if", step.if_, ()
+        case ChooseStep():
+            ways = [way.because[-1] for way in alternatives(step)[:-1]]
+            return "choose", "the first that holds", tuple(f"{n}: {said}" for n, (said, _) in enumerate(ways, 1))
+        case RepeatStep():
+            return "repeat", "Again and again", ()
         case ParallelStep():
             fast = ("a failing branch stops the others from going on",) if step.fail_fast else ()
             return "parallel", "Side by side", fast

@@ -44,7 +44,7 @@ def text(x: float, y: float, said: str, style: str, *, anchor: str = "start") ->
 
 def box(node: Node, *, width: float = BOX, frame: bool = False) -> Drawing:
     """A step, or with ``frame`` only the head of one that holds others."""
-    inset = {"approve": 18, "human": 24, "if": 26, "require": 26, "ask": 20}.get(node.kind, 16)
+    inset = {"approve": 18, "human": 24, "if": 26, "choose": 26, "require": 26, "ask": 20}.get(node.kind, 16)
     lines = _lines(node, width - 2 * inset)
     high = 30 + sum(line.high for line in lines) + 9
     parts = [f'<g class="step {_colour(node)}" data-path="{xml(node.path)}">', f"<title>{xml(_spoken(node))}</title>"]
@@ -118,7 +118,7 @@ def _path(kind: str, w: float, h: float) -> str:
         return f"M12 0H{w - 12:.1f}L{w:.1f} 12V{h - 12:.1f}L{w - 12:.1f} {h:.1f}H12L0 {h - 12:.1f}V12z"
     if kind == "human":
         return f"M0 0H{w:.1f}L{w - 14:.1f} {h:.1f}H14z"
-    if kind in ("if", "require"):
+    if kind in ("if", "choose", "require"):
         return f"M16 0H{w - 16:.1f}L{w:.1f} {h / 2:.1f}L{w - 16:.1f} {h:.1f}H16L0 {h / 2:.1f}z"
     r = {"ask": 20.0, "stop": min(h, 60) / 2}.get(kind, 5.0)
     return (

@@ -206,6 +206,22 @@ def test_roles_that_each_must_be_heard() -> None:
     assert [(found.code, found.weight) for found in compared(whole(BASE), whole(each))] == [("decider_each", SAFER)]
 
 
+def test_a_repeat_that_asks_for_less() -> None:
+    text = whole(
+        "- {id: r, repeat: {do: [{id: l, action: lab.look}], until: steps.l.count == 0, at_most: 5, every: 1m}}"
+    )
+    (found,) = compared(text, text.replace("count == 0", "count < 3"))
+    assert (found.code, found.weight, found.step) == ("verification", LESS, "r")
+    (found,) = compared(text, text.replace("at_most: 5", "at_most: 9"))
+    assert (found.code, found.weight) == ("timing", NEUTRAL)
+
+
+def test_a_way_that_is_chosen_otherwise() -> None:
+    way = "- {id: c, choose: [{when: incident.severity > 3, do: [{id: t, tell: Hi, to: [legal]}]}]}"
+    (found,) = compared(whole(way), whole(way.replace("> 3", "> 4")))
+    assert (found.code, found.weight, found.step) == ("condition", LESS, "t")
+
+
 # --- properties -----------------------------------------------------------------------------------
 
 Book = dict[str, Any]

@@ -39,6 +39,13 @@ EVERY = """\
 - {id: hand, human: Do it, owner: legal, verify: {action: lab.look, until: result.count == 0}, within: 1h,
    on_timeout: [{escalate: crm_owner, within: 2h}, stop]}
 - {id: rest, wait: {for: 5m}}
+- id: which
+  choose:
+    - {when: incident.severity > 3, do: [{id: w1, note: first}]}
+    - {when: incident.severity > 2, do: [{id: w2, note: second}]}
+    - {else: [{id: w3, stop: none}]}
+- {id: either, choose: [{when: incident.severity > 3, do: [{id: e1, note: only}]}]}
+- {id: passes, repeat: {do: [{id: p1, action: lab.look}], until: steps.p1.count == 0, at_most: 5, every: 1m}}
 """
 CHILD = whole("- {id: look, action: lab.look}", id="other", always="- {id: draft, draft: applicable}")
 HOSTILE = [
@@ -146,6 +153,8 @@ def test_risk_and_approvals_are_said_in_words() -> None:
     assert "for each thing of 1, 2; 10 at once" in said(drawn["a2"])
     assert "then the run ends" in said(drawn["hand"]) and "then checked every" in said(drawn["hand"])
     assert "not approved: policy demands 1 of platform_owner" in chart
+    assert "2: incident.severity > 2" in said(drawn["which"])
+    assert "again until steps.p1.count == 0; at most 5 times, 1m apart" in said(drawn["passes"])
 
 
 def test_people_have_shapes_of_their_own() -> None:
