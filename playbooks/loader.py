@@ -19,6 +19,8 @@ from playbooks.problems import Problem, in_order
 MAX_BYTES = 1_000_000
 _KEYS: dict[str | int, str] = {"with_": "with", "if_": "if", "else_": "else", "as_": "as", "for_": "for"}
 """Names of fields that are words of Python, as they stand in the file."""
+TESTS = ".test.yaml"
+"""How the name of a playbook's test file ends; it lies beside the playbook, and is none itself."""
 LIBRARY = Path(__file__).resolve().parent / "library"
 
 
@@ -156,13 +158,15 @@ class Library:
 
     @classmethod
     def of(cls, *folders: Path | str) -> "Library":
-        """All ``*.yaml`` under the folders, in order."""
+        """All ``*.yaml`` under the folders but their tests, in order."""
         sources, problems = [], []
         for folder in map(Path, folders):
             if not folder.is_dir():
                 problems.append(_refused(str(folder), "not_found", "There is no such folder of playbooks.", ""))
                 continue
             for path in sorted(folder.rglob("*.yaml")):
+                if path.name.endswith(TESTS):
+                    continue
                 source, found = load(path)
                 problems += found
                 if source is not None:

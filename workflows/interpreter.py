@@ -96,6 +96,8 @@ class Interpreter:
             place = replace(place, until=min(limit, place.until) if place.until else limit)
         while not record.finished:
             try:
+                if record.trouble is not None:
+                    raise StepFailed(**record.trouble)
                 await load_reads(self.run, step, place)
                 if self._skipped(step, place, record):
                     return
@@ -104,6 +106,7 @@ class Interpreter:
                 return
             except StepFailed as failed:
                 failed.path = failed.path or step.path
+                record.trouble = {"path": failed.path, "code": failed.code, "message": failed.message}
                 if not await self._again(step, place, record, failed):
                     return
             except RunCancelled:
@@ -165,11 +168,12 @@ class Interpreter:
             except StepFailed as late:
                 failed = late
         if verdict == "retry":
-            record.status = "running"
+            record.status, record.trouble = "running", None
             return True
         if verdict == "undo":
             await undo_step(run, step, place, record)
         status = "skipped" if verdict == "skip" else "failed"
+        record.trouble = None
         finish(record, status, run.clock.stamp(), code=failed.code, message=failed.message)
         run.note(f"step.{status}", place=place, step=step, code=failed.code)
         if verdict in ("skip", "continue"):

@@ -75,6 +75,8 @@ class StepRecord(BaseModel):
     each: list[Json] | None = None
     branch: str | None = None
     """Which way an ``if`` or ``choose`` went; where a ``repeat`` stands."""
+    trouble: dict[str, str] | None = None
+    """How it failed (``path code message``), while it is decided what follows: another execution decides on."""
 
     @property
     def finished(self) -> bool:

@@ -9,6 +9,7 @@ import click
 
 from worker.cli import card
 from worker.cli.output import clean, emit, fail, json_option, say, show
+from worker.cli.playbook_test import test
 from worker.cli.values import pairs, typed
 
 
@@ -55,6 +56,9 @@ def _source(name: str, settings: Any) -> tuple[Any, list[Any]]:
 @click.group()
 def playbook() -> None:
     """List, check and preview playbooks."""
+
+
+playbook.add_command(test)
 
 
 @playbook.command("list")

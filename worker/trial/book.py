@@ -1,0 +1,156 @@
+"""A playbook made ready for trials: judged once, compiled for each case."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from activities.catalog import CATALOG
+from playbooks.compile import compile_plan, validate
+from playbooks.compile_inputs import PATH as ASKED_INPUTS
+from playbooks.compile_steps import Planner
+from playbooks.contract import ActionFacts, Json
+from playbooks.loader import TESTS, Library, Source, load
+from playbooks.plan import RunPlan
+from playbooks.policy import Policy
+from playbooks.problems import Problem, has_errors
+from playbooks.regimes_loader import shipped
+from worker.trial.case import Case, Suite
+from worker.trial.people import Cast
+from worker.trial.stubs import Stubs
+from worker.trial.testfile import Known, load_suite
+from worker.trial.trial import CONTEXT, START, Trial, incident_facts
+from worker.trial.world import World
+from workflows.messages import Thresholds
+from workflows.scope import PlanIndex
+
+HARD_FACTOR = 4
+
+
+class NotReady(Exception):
+    """The playbook, the test file or a case's inputs are refused; ``problems`` say why."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
+
+
+class Book:
+    """One playbook with the actions, the policy and the library that it is tried with.
+
+    Raises:
+        NotReady: The playbook is refused.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        library: Library,
+        *,
+        actions: Mapping[str, ActionFacts] | None = None,
+        policy: Policy | None = None,
+        organisation: Mapping[str, Json] | None = None,
+        safety: bool = True,
+    ) -> None:
+        self.source, self.library = source, library
+        self.actions = CATALOG.facts() if actions is None else actions
+        self.policy, self.organisation = policy or Policy(), organisation or {}
+        self._judged = validate(
+            source, library=library, actions=self.actions, policy=self.policy, regimes=shipped, safety=safety
+        )
+        if has_errors(self._judged):
+            raise NotReady([found for found in self._judged if found.severity == "error"])
+        planner = Planner(library, self.actions)
+        self.outline = RunPlan(frame=planner.frame(source), actions={name: self.actions[name] for name in planner.used})
+        """The plan without values: which steps there are, and where they stand."""
+
+    def known(self) -> Known:
+        """What a test file of it may name."""
+        steps = PlanIndex(self.outline).steps
+        return Known(
+            inputs=list(self.source.playbook.inputs),
+            steps={path: getattr(step.spec, "name", None) for path, step in steps.items()} | {ASKED_INPUTS: None},
+            actions=self.actions,
+        )
+
+    def suite(self, path: Path) -> Suite:
+        """Read a test file of it.
+
+        Raises:
+            NotReady: It is refused.
+        """
+        suite, problems = load_suite(path, self.source.playbook.id, self.known())
+        if suite is None:
+            raise NotReady(problems)
+        return suite
+
+    def trial(
+        self,
+        *,
+        inputs: Mapping[str, Json],
+        incident: Mapping[str, Json] | None = None,
+        stubs: Stubs | None = None,
+        cast: Cast | None = None,
+        started_by: str = "",
+        continue_after: int | None = None,
+    ) -> Trial:
+        """A run that has begun. Without ``started_by`` an alert started it, and inputs that are missing are asked for.
+
+        Raises:
+            NotReady: The inputs are refused.
+        """
+        playbook = self.source.playbook
+        kind = next(iter(playbook.starts_on), "unknown")
+        facts = incident_facts(playbook.title, kind, START, incident)
+        compiled = compile_plan(
+            self.source,
+            library=self.library,
+            actions=self.actions,
+            policy=self.policy,
+            inputs=inputs,
+            incident=facts,
+            context=CONTEXT,
+            ask_missing=not started_by,
+            judged=self._judged,
+        )
+        if compiled.plan is None:
+            raise NotReady([found for found in compiled.problems if found.severity == "error"])
+        world = World(self.actions, stubs or Stubs(), shipped, self.organisation)
+        thresholds = None
+        if continue_after is not None:
+            thresholds = Thresholds(soft_events=continue_after, hard_events=HARD_FACTOR * continue_after)
+        return Trial(
+            compiled.plan,
+            compiled.digest,
+            world,
+            cast or Cast(),
+            facts=facts,
+            starters=[started_by] if started_by else [],
+            thresholds=thresholds,
+        )
+
+    def case(self, case: Case) -> Trial:
+        """A case's run that has begun."""
+        return self.trial(
+            inputs=case.inputs,
+            incident=case.incident,
+            stubs=Stubs(case.systems),
+            cast=Cast(case.cast, case.people),
+            started_by=case.started_by,
+            continue_after=case.continue_after,
+        )
+
+
+def beside(path: Path) -> Path:
+    """The test file of a playbook's file."""
+    return path.with_name(path.name.removesuffix(".yaml") + TESTS)
+
+
+def open_book(path: Path, library: Library, **more: object) -> Book:
+    """A book from a playbook's file.
+
+    Raises:
+        NotReady: The playbook is refused.
+    """
+    source, problems = load(path)
+    if source is None:
+        raise NotReady(problems)
+    return Book(source, Library([source, *library.sources()]), **more)  # type: ignore[arg-type]
