@@ -6,6 +6,7 @@ one. Text from facts is data: it can add no heading, link, image, table or marku
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import DictLoader, StrictUndefined
@@ -175,16 +176,7 @@ class _Writer:
     ) -> str:
         # The sentence of a clock that has ended quotes what a person wrote.
         clock = Safe(document["clock"]) if live else document["clock"]
-        environment = SandboxedEnvironment(
-            loader=DictLoader(dict(self.library.templates)),
-            undefined=StrictUndefined,
-            finalize=finalize,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-            autoescape=False,
-        )
-        environment.globals.clear()
+        environment = _environment(tuple(self.library.templates.items()))
         template = environment.get_template(f"{regime.id}/{stage.id}.md.j2")
         return template.render(
             banner=Safe(BANNER),
@@ -201,6 +193,22 @@ class _Writer:
             open_questions=[Safe(f"{entry['question']} ({entry['who']})") for entry in document["undecided"]],
             exempt=[Safe(f"{entry.text} ({entry.law})") for entry in regime.exemptions],
         )
+
+
+@lru_cache(maxsize=4)
+def _environment(templates: tuple[tuple[str, str], ...]) -> SandboxedEnvironment:
+    """A library's templates, each compiled once: that takes longer than all the rest of a draft."""
+    environment = SandboxedEnvironment(
+        loader=DictLoader(dict(templates)),
+        undefined=StrictUndefined,
+        finalize=finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.globals.clear()
+    return environment
 
 
 def _recipients(regime: Regime, facts: Facts) -> dict[str, Json]:
