@@ -44,7 +44,7 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
         "as_of": run.clock.stamp(),
         "phase": state.reported_phase,
         "facts_version": state.facts.version,
-        "steps": [shown for path, step in run.index.steps.items() for shown in _steps(run, path, step)],
+        "steps": _steps(run),
         "waiting": [waiting(run, key, gate) for key, gate in gates.items()],
         "outputs": state.frames[frame.prefix].outputs if frame.prefix in state.frames else {},
         "undoable": [
@@ -74,10 +74,14 @@ def offered(gate: Gate, *, recorded: bool = False) -> bool:
     return gate.status == "open" and (recorded or gate.recorded)
 
 
-def _steps(run: "Run", path: str, step: PlannedStep) -> list[dict[str, Json]]:
-    records = run.state.records
-    keys = [key for key in records if _INDEX.sub("", key) == path] or [path]
-    return [_step(key, step, records.get(key)) for key in keys]
+def _steps(run: "Run") -> list[dict[str, Json]]:
+    """Every step instance, in the order of the plan; a step that has none yet once, as pending."""
+    records, keys = run.state.records, dict[str, list[str]]()
+    for key in records:
+        keys.setdefault(_INDEX.sub("", key), []).append(key)
+    return [
+        _step(key, step, records.get(key)) for path, step in run.index.steps.items() for key in keys.get(path, [path])
+    ]
 
 
 def _step(key: str, step: PlannedStep, record: StepRecord | None) -> dict[str, Json]:

@@ -4,7 +4,7 @@ A playbook's own steps count; those of playbooks that it runs belong to the test
 ``runs`` and, as far as they apply:
 
 - ``when true``, ``when false``;
-- of a choice each of its blocks, ``none`` where none may be taken;
+- of ``if`` ``then`` and ``else``; of ``choose`` ``choice 1``, ``choice 2`` and so on, and ``else``, written or not;
 - of ``for_each`` ``items`` and ``no items``;
 - of ``approve`` ``approved``, ``denied``, ``timeout``; of ``ask`` ``answered``, ``unanswered``; of ``human`` and of a
   wait for something ``done``, ``timeout``; of ``require`` ``holds``, ``fails``; of ``repeat`` ``until``, ``at most``;
@@ -17,12 +17,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from playbooks.contract import NewEntry
 from playbooks.plan import PlannedStep, RunPlan, WaitStep
 from worker.trial.trial import Trial
 from workflows.scope import PlanIndex, nested
 
 NOT_RUN = frozenset({"when_false", "input_unanswered", "cancelled"})
 _INDEX = re.compile(r"\[\d+\]")
+_ENDS = {
+    "step.done": "done",
+    "action.outcome": "done",
+    "step.failed": "failed",
+    "step.skipped": "skipped",
+    "step.denied": "denied",
+}
 _GATES = {
     "approve": {"approved": "approved", "denied": "denied", "expired": "timeout"},
     "ask": {"answered": "answered", "expired": "unanswered"},
@@ -89,34 +97,50 @@ def _ways(step: PlannedStep) -> Iterator[str]:
 
 
 def choices(step: PlannedStep) -> list[str]:
-    """The blocks of which a step takes one."""
-    if step.kind not in ("if", "choose"):
-        return []
-    blocks = [name for name, _ in nested(step)]
-    return blocks if step.kind == "if" or "else" in blocks else [*blocks, "none"]
+    """The blocks of which a step takes one, as ways."""
+    return [_choice(step, name) for name, _ in nested(step)] if step.kind in ("if", "choose") else []
+
+
+def _choice(step: PlannedStep, block: str) -> str:
+    """``then else``; of a ``choose`` ``choice 1``, ``choice 2`` and so on, and ``else``."""
+    return f"choice {int(block) + 1}" if step.kind == "choose" and block.isdecimal() else block
 
 
 def gone_by(trial: Trial) -> set[tuple[str, str]]:
-    """The ways that a run went."""
+    """The ways that a run went: by what its state holds at the end, and by what was told meanwhile of passes that the
+    state has forgotten."""
     index = PlanIndex(trial.plan)
     gone: set[tuple[str, str]] = set()
     for key, record in _records(trial).items():
         step = index.steps.get(_INDEX.sub("", key))
         if step is not None:
             gone |= {(step.path, way) for way in _gone(step, record)}
+    around = {path: above for frame in index.frames.values() for path, above in frame.above.items()}
     for entry in trial.world.entries.values():
         step = index.steps.get(str(entry.body.get("step")))
-        if entry.kind != "gate.closed" or step is None:
-            continue
-        kind, status = str(entry.body["gate"]), str(entry.body["status"])
-        if kind == "failure":
-            gone.add((step.path, "fails"))
-        elif kind == step.kind and status in _GATES.get(kind, {}):
-            gone.add((step.path, _GATES[kind][status]))
+        if step is not None:
+            gone |= {(step.path, way) for way in _told(step, entry)}
+            gone |= {(above.step.path, _choice(above.step, above.block)) for above in around[step.path]}
     return gone
 
 
+def _told(step: PlannedStep, entry: NewEntry) -> Iterator[str]:
+    """What an entry of the journal shows of a step."""
+    body = entry.body
+    if entry.kind == "gate.closed":
+        kind, status = str(body["gate"]), str(body["status"])
+        if kind == "failure":
+            yield "fails"
+        elif kind == step.kind and status in _GATES.get(kind, {}):
+            yield _GATES[kind][status]
+    elif entry.kind in _ENDS:
+        items = body.get("items")
+        held = {"status": _ENDS[entry.kind], "code": body.get("code")}
+        yield from _gone(step, held | ({} if items is None else {"items": [None] * int(items)}))
+
+
 def _records(trial: Trial) -> Mapping[str, Mapping[str, Any]]:
+    """Records by step instance; of a run that has not ended only what people see of it."""
     if trial.world.state is not None:
         records: Mapping[str, Mapping[str, Any]] = trial.world.state["records"]
         return records
@@ -134,9 +158,11 @@ def _gone(step: PlannedStep, record: Mapping[str, Any]) -> Iterator[str]:
     if record.get("items") is not None:
         yield "items" if record["items"] else "no items"
     if record.get("branch") is not None:
-        yield str(record["branch"])
+        yield _choice(step, str(record["branch"]))
     if step.kind in ("human", "wait"):
         yield "timeout" if code == "timeout" else "done"
+    if step.kind == "repeat":
+        yield "at most" if code == "repeat_spent" else "until"
     if step.kind == "require":
         yield "holds" if status == "done" else "fails"
     elif status in ("failed", "skipped") and code is not None:
