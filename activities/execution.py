@@ -162,7 +162,9 @@ class Execution:
         permit = gate.check_permit(call, world_time(call.context, datetime.now(UTC)))
         prior, made = await self.record.open_intents()
         self.own_tries = made + 1
-        if prior and facts.idempotency is Idempotency.ONCE:
+        if facts.idempotency is Idempotency.ONCE and any(
+            int(intent["attempt"]) // 1000 > call.denied_tries for intent in prior
+        ):
             raise Ambiguous(
                 f"An earlier try of {facts.name} was sent and its answer lost; it may be applied only once. "
                 "Nothing was sent again. Look whether it happened, then say so."
@@ -231,6 +233,10 @@ class Execution:
     async def _verify(self) -> ActionResult:
         prior, _ = await self.record.open_intents()
         ctx = await self._context(prior)
+        if self.call.undo_args is not None:
+            undone = await self._run(self.body.verify_undo, await self._undo_args(), ctx)
+            said = "it is taken back" if undone else "reading back does not show that it is taken back"
+            return ActionResult(changed=undone is True, verified=undone, summary=said)
         params = self._params()
         proposal = await self._run(self.body.preview, params, ctx)
         verified = await self._run(self.body.verify, params, ctx, proposal)

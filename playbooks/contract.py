@@ -268,6 +268,8 @@ class ActionCall(Frozen):
     tries: int = 0
     """How many activities this step instance had before: the fence of intents is ``tries * 1000`` plus Temporal's
     attempt, so that a later activity always outranks an earlier one."""
+    denied_tries: int = 0
+    """Of those, the ones up to this did not happen: a person found so."""
     context: RunContext = RunContext()
     plan_digest: str = ""
     permit: Permit | None = None

@@ -90,6 +90,7 @@ class Attempts:
             item=self.place.item,
             epoch=self.record.epoch,
             tries=self.record.tries,
+            denied_tries=self.record.denied_tries,
             context=run.plan.context,
             plan_digest=run.input.plan_digest,
             permit=permit,

@@ -128,20 +128,20 @@ async def _granted(
         return await _asked(run, step, place, record, own)
     if own is not None and own.approved:
         changed = _compared(run, step, place, record, own.steps[step.path].calls[""])
-        if not changed and not _expired(run, own):
+        if not changed and not _lapsed(run, own):
             return own
-        changed = changed or [TOO_OLD]
+        changed = changed or _lapsed(run, own)
     cover, frozen, asking = covering(run, step, place)
     needs: list[Need] = []
     if cover is not None and asking is not None and not changed:
         if cover.approved is False:
             raise Denied("The decision that covers it was no.")
         changed = _compared(run, step, place, record, frozen)
-        if frozen is not None and not changed and not _expired(run, cover):
+        if frozen is not None and not changed and not _lapsed(run, cover):
             calls = {step.path: FrozenStep(calls={"": frozen})}
             own = run.state.approvals[key] = cover.model_copy(update={"path": step.path, "steps": calls})
             return own
-        changed = changed or [TOO_OLD]
+        changed = changed or _lapsed(run, cover)
     if asking is not None:
         needs = needs_of(asking.by, "the playbook")
     if changed:
@@ -180,8 +180,12 @@ def _asking(run: Run, step: PlannedStep) -> ApproveStep | None:
     return spec if isinstance(spec, ApproveStep) else None
 
 
-def _expired(run: Run, approval: Approval) -> bool:
-    return approval.expires_at is not None and run.clock.now() >= parse(approval.expires_at)
+def _lapsed(run: Run, approval: Approval) -> list[str]:
+    """Why an approval counts no more, in a sentence; empty if it does."""
+    if approval.void:
+        return [approval.void]
+    old = approval.expires_at is not None and run.clock.now() >= parse(approval.expires_at)
+    return [TOO_OLD] if old else []
 
 
 def _compared(run: Run, step: PlannedStep, place: Place, record: StepRecord, frozen: FrozenCall | None) -> list[str]:

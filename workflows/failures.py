@@ -38,38 +38,16 @@ async def resolve_unknown(
     Raises:
         StepFailed: it did not happen.
     """
-    key = place.key(step.path)
     record.status = "unknown"
     run.reporter.changed(always=True)
+    name = step.title or step.path
     while True:
-        gate = live(run, key)
-        if gate is None or gate.kind != "unknown":
-            times = FAILURE_WAITING.model_copy(update={"chain": CHAIN})
-            opened = timing(run, times) | {"terminal": None}
-            gate = open_gate(
-                run,
-                step,
-                place,
-                Gate(
-                    kind="unknown",
-                    path=step.path,
-                    item=place.item,
-                    digest=digest_of(
-                        {"unknown": place.name(step.path), "tries": record.tries, "plan": run.input.plan_digest}
-                    ),
-                    question=f"{step.title or step.path} was sent, but its outcome is not known. Did it happen? "
-                    f"{record.message}".strip(),
-                    needs=_needs(step, attempts.facts),
-                    verdicts=["happened", "not_happened", "verify"],
-                    **opened,
-                ),
-            )
-        # Neither a cancel nor an enclosing time-out answers it: what happened has to be found out all the same.
-        gate = await closed(run, step, replace(place, always=True, until=None, halts=()), record, gate)
-        record.by = list(gate.decided_by)
-        if gate.verdict == "happened":
+        question = f"{name} was sent, but its outcome is not known. Did it happen? {record.message}".strip()
+        verdict = await asked_what_happened(run, step, place, record, attempts.facts, question)
+        if verdict == "happened":
             return await _as_it_is(attempts, params, permit)
-        if gate.verdict == "not_happened":
+        if verdict == "not_happened":
+            record.denied_tries = record.tries
             raise StepFailed(step.path, "did_not_happen", "A person found that it did not happen.")
         try:
             result = await attempts.act(Verb.VERIFY, params, permit)
@@ -80,6 +58,34 @@ async def resolve_unknown(
         if result.verified:
             return result
         record.message = f"Reading back does not show it: {result.summary}"
+
+
+async def asked_what_happened(
+    run: Run, step: PlannedStep, place: Place, record: StepRecord, facts: ActionFacts, question: str
+) -> str | None:
+    """Ask the owner what became of an effect: ``happened``, ``not_happened`` or ``verify``. No silence ends it."""
+    gate = live(run, place.key(step.path))
+    if gate is None or gate.kind != "unknown":
+        about = {"unknown": place.name(step.path), "tries": record.tries, "plan": run.input.plan_digest}
+        gate = open_gate(
+            run,
+            step,
+            place,
+            Gate(
+                kind="unknown",
+                path=step.path,
+                item=place.item,
+                digest=digest_of(about),
+                question=question,
+                needs=_needs(step, facts),
+                verdicts=["happened", "not_happened", "verify"],
+                **timing(run, FAILURE_WAITING) | {"terminal": None},
+            ),
+        )
+    # Neither a cancel nor an enclosing time-out answers it: what happened has to be found out all the same.
+    gate = await closed(run, step, replace(place, always=True, until=None, halts=()), record, gate)
+    record.by = list(gate.decided_by)
+    return gate.verdict
 
 
 async def _as_it_is(attempts: Attempts, params: dict[str, Json], permit: Permit | None) -> ActionResult:

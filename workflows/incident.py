@@ -25,6 +25,7 @@ from workflows.incident_rules import (
     not_closable,
     reminders,
     take_fact,
+    take_report,
 )
 from workflows.messages import (
     AlertsAttached,
@@ -262,12 +263,8 @@ class Incident:
     def run_changed(self, report: RunChanged) -> None:
         """A run's report; older ones than the last are ignored."""
         state = self._state
-        run = state.runs.setdefault(report.run, IncidentRun(expected_at=self._clock.stamp()))
-        if report.seq <= run.seq:
+        if not take_report(state, report, self._clock.stamp()):
             return
-        run.seq, run.status, run.phase = report.seq, report.status, report.phase
-        run.contain_started, run.contain_verified = report.contain_started, report.contain_verified
-        run.unknown = report.unknown
         if state.status in ("open", "contained"):
             status = "contained" if contained(state) else "open"
             if status != state.status:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from playbooks.contract import Json, Notice, Urgency
 from workflows.gates import parse
-from workflows.messages import ClockChange, FactChange
-from workflows.state import Fact, IncidentState
+from workflows.messages import ClockChange, FactChange, RunChanged
+from workflows.state import Fact, IncidentRun, IncidentState
 
 TRUST = ("alert", "read", "person")
 """Weakest first: what a person said is never overwritten by a reading or an alert."""
@@ -48,9 +48,22 @@ def take_fact(state: IncidentState, change: FactChange) -> bool:
     return True
 
 
+def take_report(state: IncidentState, report: RunChanged, now: str) -> bool:
+    """Take over what a run says of itself; ``False`` for a report that a later one has overtaken."""
+    run = state.runs.setdefault(report.run, IncidentRun(expected_at=now))
+    if report.seq <= run.seq:
+        return False
+    run.seq, run.status, run.phase = report.seq, report.status, report.phase
+    run.contain_started, run.contain_verified = report.contain_started, report.contain_verified
+    run.unknown = report.unknown
+    if report.supersedes in state.runs:
+        state.runs[report.supersedes].superseded = True
+    return True
+
+
 def contained(state: IncidentState) -> bool:
     """Whether every started effect step of phase contain is done and verified, in all runs, and there is one."""
-    runs = state.runs.values()
+    runs = [run for run in state.runs.values() if not run.superseded]
     started = sum(run.contain_started for run in runs)
     verified = sum(run.contain_verified for run in runs)
     still = any(run.phase == "contain" and run.status not in ENDED for run in runs)
@@ -59,7 +72,7 @@ def contained(state: IncidentState) -> bool:
 
 def not_closable(state: IncidentState) -> tuple[str, str] | None:
     """Why the incident cannot be closed: a code and what to do first; ``None`` if it can."""
-    unknown = [name for name, run in state.runs.items() if run.unknown]
+    unknown = [name for name, run in state.runs.items() if run.unknown and not run.superseded]
     if unknown:
         return (
             "effect_unknown",

@@ -61,7 +61,7 @@ class Interpreter:
             return _as_it_ended(step, record)
         if step.for_each is None:
             return await self._instance(step, place)
-        if record is None:
+        if record is None or record.started_at is None:
             await self.run.checkpoint(place, step)
             record = self._begin(key, place)
         return await self._guarded(step, place, record, self._each)
@@ -69,7 +69,7 @@ class Interpreter:
     async def _instance(self, step: PlannedStep, place: Place) -> None:
         key = place.key(step.path)
         record = self.run.state.records.get(key)
-        if record is None:
+        if record is None or record.started_at is None:
             await self.run.checkpoint(place, step)
             record = self._begin(key, place)
             self.run.reporter.changed(phase=step.phase)
@@ -78,14 +78,9 @@ class Interpreter:
     def _begin(self, key: str, place: Place) -> StepRecord:
         run = self.run
         now = run.clock.stamp()
-        record = StepRecord(
-            started_at=now,
-            world_now=now,
-            facts_version=run.state.facts.version,
-            pass_=place.pass_,
-            passes=run.state.passes.get(key, 0),
-        )
-        run.state.records[key] = record
+        record = run.state.records.setdefault(key, StepRecord(passes=run.state.passes.get(key, 0)))
+        record.status, record.started_at, record.world_now = "running", now, now
+        record.facts_version, record.pass_ = run.state.facts.version, place.pass_
         return record
 
     async def _guarded(self, step: PlannedStep, place: Place, record: StepRecord, body: Any) -> None:
@@ -122,7 +117,7 @@ class Interpreter:
 
     def _skipped(self, step: PlannedStep, place: Place, record: StepRecord) -> bool:
         """Decide once, before the first item, whether the step runs at all."""
-        if record.items is not None or record.tries or record.branch or self._is_item(step, place):
+        if record.resumed or record.items is not None or record.tries or record.branch or self._is_item(step, place):
             return False
         frame = self.run.state.frames[place.frame_key]
         missing = [name for name in step.needs_inputs if frame.inputs.get(name) is None]

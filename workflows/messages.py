@@ -3,6 +3,8 @@
 One model in, one model out. Fields are only added, with defaults. Instants are RFC 3339 UTC strings.
 """
 
+from typing import Literal
+
 from pydantic import Field
 
 from playbooks.contract import Frozen, Json, NewEntry, Notice, RunContext
@@ -26,12 +28,26 @@ class Thresholds(Frozen):
     hard_bytes: int = 3_000_000
 
 
+class After(Frozen):
+    """What a run goes on from: it undoes, reruns or migrates the run ``of``, because ``person`` asked for it.
+
+    ``step`` is the key of the one step instance to undo; without it all that can be undone is.
+    """
+
+    verb: Literal["undo", "rerun", "migrate"]
+    of: str
+    person: str
+    reason: str = ""
+    step: str | None = None
+
+
 class RunInput(Frozen):
     """Start of a PlaybookRun. The desk saves it in the store before it starts the run.
 
     ``run`` is the workflow id ``run/INC-…/<playbook>/<n>``; ``starters`` are people who started, reran or
     migrated it (they may not approve); an alert adds none. ``desk_keys`` maps key id to Ed25519 public key
-    (hex). ``state`` is set by continue-as-new only.
+    (hex). ``state`` is set by continue-as-new only; ``seed`` is the state that a run takes over which goes on
+    ``after`` another.
     """
 
     run: str
@@ -45,6 +61,8 @@ class RunInput(Frozen):
     queue_prefix: str = "stanch"
     thresholds: Thresholds = Thresholds()
     state: RunState | None = None
+    after: After | None = None
+    seed: RunState | None = None
 
 
 class RunResult(Frozen):
@@ -64,12 +82,21 @@ class PauseRequest(Frozen):
     reason: str = ""
 
 
+class UndoRequest(Frozen):
+    """Update ``undo`` of a run: offer to take back the effect of one step instance, or of all."""
+
+    person: str
+    step: str | None = None
+    reason: str = ""
+
+
 class Receipt(Frozen):
-    """Answer to an update that is not a decision."""
+    """Answer to an update that is not a decision. ``run`` is the run that it concerns, where that is news."""
 
     accepted: bool
     code: str = "ok"
     message: str = ""
+    run: str | None = None
 
 
 class RunChanged(Frozen):
@@ -87,6 +114,8 @@ class RunChanged(Frozen):
     contain_verified: int = 0
     unknown: int = 0
     outputs_ref: str | None = None
+    supersedes: str | None = None
+    """The run whose state this one took over: what it reports includes that run's."""
     at: str = ""
 
 

@@ -10,17 +10,23 @@ with workflow.unsafe.imports_passed_through():
     from playbooks.contract import Decision, DecisionReceipt, Json
     from playbooks.plan import PLAN_VERSION
 
-from workflows.compensation import offer_undo
+from workflows.compensation import ask_undo, asked_undo, offer_undo
 from workflows.decisions import decide
 from workflows.errors import PlaybookFailed, Suspended, WalkEnded
 from workflows.frames import end_of
 from workflows.interpreter import Interpreter
-from workflows.messages import PauseRequest, Receipt, RunInput, RunResult
+from workflows.messages import PauseRequest, Receipt, RunInput, RunResult, UndoRequest
 from workflows.run import Run
-from workflows.state import STATE_VERSION, FactsSnapshot
+from workflows.state import STATE_VERSION, FactsSnapshot, UndoAsked
 from workflows.status import status_of
 
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
+UNDO_ENDS: dict[str, tuple[str, str | None, str]] = {
+    "undone": ("undone", None, "All that could be taken back is."),
+    "partly": ("failed", "undo_incomplete", "Not all of it could be taken back; the warnings say what is left."),
+    "declined": ("denied", "denied", "The undo was not approved, so nothing was taken back."),
+}
+"""How a run ends that only undoes: status, code, reason."""
 
 
 @workflow.defn(name="PlaybookRun")
@@ -81,32 +87,50 @@ class PlaybookRun:
     async def _walk(self) -> WalkEnded | None:
         run = self._run
         end: WalkEnded | None = None
-        offer = asyncio.create_task(self._offer_undo())
+        offers = asyncio.create_task(self._offer_undos())
         try:
-            await Interpreter(run).walk()
+            if not self._only_undoes:
+                await Interpreter(run).walk()
         except Suspended:
-            await offer_ended(offer)
+            await offer_ended(offers)
             return None
         except WalkEnded as ended:
             end = ended
         self._walked = True
         try:
-            await offer
+            await offers
         except Suspended:
             return None
         return end
 
     _walked = False
+    _offered = False
 
-    async def _offer_undo(self) -> bool:
-        """On a cancel, offer to undo, beside the ``always`` part. A run that ends otherwise offers nothing."""
-        run = self._run
-        await workflow.wait_condition(
-            lambda: self._walked or run.suspending or (run.state.cancelled and self._wound_down())
-        )
-        if run.suspending:
-            raise Suspended
-        return await offer_undo(run) if run.state.cancelled else False
+    @property
+    def _only_undoes(self) -> bool:
+        after = self._run.input.after
+        return after is not None and after.verb == "undo"
+
+    async def _offer_undos(self) -> None:
+        """Beside the walk, offer what people ask to undo, one after the other, and on a cancel all that is left."""
+        run, state = self._run, self._run.state
+        while True:
+            await workflow.wait_condition(
+                lambda: self._walked or run.suspending or bool(_asked(run)) or self._offers_all()
+            )
+            if run.suspending:
+                raise Suspended
+            asked = _asked(run)
+            if asked is not None:
+                await asked_undo(run, asked)
+            elif state.cancelled and not self._offered and not self._only_undoes:
+                self._offered = True
+                await offer_undo(run)
+            else:
+                return
+
+    def _offers_all(self) -> bool:
+        return self._run.state.cancelled and not self._offered and self._wound_down()
 
     def _wound_down(self) -> bool:
         """Whether the main steps have ended, so that no effect can still come."""
@@ -115,7 +139,10 @@ class PlaybookRun:
 
     def _end(self, end: WalkEnded | None) -> None:
         run, state = self._run, self._run.state
-        state.status, state.code, state.reason = end_of(end, state.frames[run.plan.frame.prefix])
+        if self._only_undoes:
+            state.status, state.code, state.reason = UNDO_ENDS[state.undos[-1].end]
+        else:
+            state.status, state.code, state.reason = end_of(end, state.frames[run.plan.frame.prefix])
         if state.undo_state == "undone":
             state.status = "undone"
         state.finished_at = run.clock.stamp()
@@ -125,7 +152,7 @@ class PlaybookRun:
     async def _continue(self, given: RunInput) -> None:
         run = self._run
         await workflow.wait_condition(lambda: run.budget.in_flight == 0 and workflow.all_handlers_finished())
-        workflow.continue_as_new(given.model_copy(update={"state": run.state}))
+        workflow.continue_as_new(given.model_copy(update={"state": run.state, "seed": None}))
 
     # --- doors ----------------------------------------------------------------------------------
 
@@ -154,6 +181,11 @@ class PlaybookRun:
         self._run.reporter.changed(always=True)
         return Receipt(accepted=True, message=f"The run is {word}.")
 
+    @workflow.update
+    def undo(self, request: UndoRequest) -> Receipt:
+        """Offer to take back what the run did, or one step of it; the run goes on meanwhile."""
+        return ask_undo(self._run, request)
+
     @workflow.signal
     def facts_changed(self, facts: FactsSnapshot) -> None:
         """Newer facts of the incident; taken over between steps."""
@@ -176,8 +208,13 @@ class PlaybookRun:
         return status_of(self._run)
 
 
-async def offer_ended(offer: "asyncio.Task[bool]") -> None:
-    """Let the offer of an undo end with its execution."""
+def _asked(run: Run) -> UndoAsked | None:
+    """The undo to offer next; where one's question is open already, that one."""
+    return next((asked for asked in run.state.undos if not asked.end), None)
+
+
+async def offer_ended(offer: "asyncio.Task[None]") -> None:
+    """Let the offers of an undo end with its execution."""
     try:
         await offer
     except Suspended:

@@ -9,6 +9,7 @@ from temporalio.exceptions import FailureError
 
 from playbooks.plan import ActionStep
 from workflows.messages import FactChange, FactsSet, RunChanged
+from workflows.scope import path_of
 
 if TYPE_CHECKING:
     from workflows.run import Run
@@ -44,6 +45,7 @@ class Reporter:
                 contain_started=started,
                 contain_verified=verified,
                 unknown=unknown,
+                supersedes=run.input.after.of if run.input.after else None,
                 at=run.clock.stamp(),
             ),
         )
@@ -66,7 +68,7 @@ class Reporter:
         run = self._run
         started = verified = unknown = 0
         for key, record in run.state.records.items():
-            step = run.index.steps.get(key.split("[", 1)[0])
+            step = run.index.steps.get(path_of(key))
             if step is None or not isinstance(step.spec, ActionStep) or record.items is not None:
                 continue
             unknown += record.status == "unknown"

@@ -65,7 +65,7 @@ class Run:
         """Take over a state, or begin one."""
         self.input = given
         self.plan: RunPlan = given.plan
-        self.state: RunState = given.state or RunState()
+        self.state: RunState = given.state or given.seed or RunState()
         self.index = PlanIndex(given.plan)
         self.clock = Clock(given.plan.context)
         self.calls = Calls(given.queue_prefix)
@@ -75,6 +75,8 @@ class Run:
         self.closing = False
         self.reporter = Reporter(self)
         self._flushing = asyncio.Lock()
+        self.undoing = asyncio.Lock()
+        """Held while an effect is taken back, so that two undos never take back the same one."""
         self._urgent = False
         if given.state is None:
             self._begin()
@@ -83,7 +85,8 @@ class Run:
         state, given = self.state, self.input
         state.started_at, state.world_started = stamp(workflow.now()), self.clock.stamp()
         state.facts, state.desk_keys = given.facts, dict(given.desk_keys)
-        book = self.plan.frame.playbook
+        book, after = self.plan.frame.playbook, given.after
+        goes_on: dict[str, Json] = {"after": after.verb, "of": after.of} if after else {}
         self.note(
             "run.started",
             playbook=book.id,
@@ -91,6 +94,7 @@ class Run:
             digest=book.digest,
             plan=given.plan_digest,
             mode=self.plan.context.mode.value,
+            **goes_on,
         )
 
     # --- suspension, cancel, pause -------------------------------------------------------------

@@ -5,7 +5,8 @@ outside of it only ``items`` and ``outputs`` of the loop are visible. Within a `
 pass, and after it the last.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from playbooks.contract import Json
@@ -32,7 +33,17 @@ Loops = tuple[Loop, ...]
 
 def instance(path: str, loops: Loops) -> str:
     """Key of a step instance: ``path[3]``."""
-    return path + "".join(f"[{loop.index}]" for loop in loops)
+    return instance_of(path, [loop.index for loop in loops])
+
+
+def instance_of(path: str, indices: Sequence[int]) -> str:
+    """Key of a step instance by the indices of the loops around it."""
+    return path + "".join(f"[{index}]" for index in indices)
+
+
+def path_of(key: str) -> str:
+    """The step's path in an instance key, without items and passes."""
+    return re.split(r"[\[#]", key, maxsplit=1)[0]
 
 
 def item_of(loops: Loops) -> str | None:

@@ -70,6 +70,12 @@ class StepRecord(BaseModel):
     passes: int = 0
     """How often a check was read, or passes of a ``repeat``, over all passes of what is around it."""
     epoch: int = 0
+    denied_tries: int = 0
+    """Tries up to this one did not happen: a person found so."""
+    undoing: str = ""
+    """Its status before an undo of it was sent; set until the outcome of that is known."""
+    resumed: bool = False
+    """Taken over from an earlier run, where it was already decided that it runs."""
     items: list[str] | None = None
     """Keys of a ``for_each``, in input order; ``each`` holds the items themselves."""
     each: list[Json] | None = None
@@ -81,7 +87,7 @@ class StepRecord(BaseModel):
     @property
     def finished(self) -> bool:
         """Whether nothing more will happen to it by itself."""
-        return self.status in FINISHED
+        return self.status in FINISHED or bool(self.undoing)
 
 
 class Vote(Frozen):
@@ -112,6 +118,8 @@ class Gate(BaseModel):
     excluded: list[str] = Field(default_factory=list)
     preview: list[dict[str, Json]] = Field(default_factory=list)
     difference: list[str] = Field(default_factory=list)
+    remains: list[str] = Field(default_factory=list)
+    """What an undo cannot take back, a sentence each with its reason."""
     opened_at: str
     deadline: str | None = None
     chain: list[Escalate] = Field(default_factory=list)
@@ -163,6 +171,8 @@ class Approval(BaseModel):
     rule: str = ""
     expires_at: str | None = None
     protected_allowed: bool = False
+    void: str = ""
+    """Why it counts no more, in a sentence; what it covered is then asked anew."""
 
 
 class FrameState(BaseModel):
@@ -195,6 +205,19 @@ class Undoable(Frozen):
     params: dict[str, Json] = Field(default_factory=dict)
     undo_args: dict[str, Json] = Field(default_factory=dict)
     summary: str = ""
+
+
+class UndoAsked(BaseModel):
+    """An undo that a person asked for. ``key`` names its question; ``step`` the one step instance, if not all.
+
+    ``end`` is ``undone partly declined``, empty until it has ended.
+    """
+
+    key: str
+    person: str
+    step: str | None = None
+    reason: str = ""
+    end: str = ""
 
 
 class Seen(Frozen):
@@ -231,6 +254,7 @@ class RunState(BaseModel):
     """Dated facts that this run added for the clocks."""
     undoable: list[Undoable] = Field(default_factory=list)
     undo_state: str = ""
+    undos: list[UndoAsked] = Field(default_factory=list)
     warnings: list[str] = Field(default_factory=list)
     unrecorded: list[NewEntry] = Field(default_factory=list)
     notices: list[Notice] = Field(default_factory=list)
@@ -255,6 +279,8 @@ class IncidentRun(BaseModel):
     unknown: int = 0
     expected_at: str = ""
     child: bool = False
+    superseded: bool = False
+    """Whether a later run took over its state and reports for it."""
 
 
 class IncidentState(BaseModel):

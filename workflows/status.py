@@ -35,6 +35,7 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
         "playbook": frame.playbook.model_dump(mode="json"),
         "plan_digest": run.input.plan_digest,
         "mode": run.plan.context.mode.value,
+        "after": run.input.after.model_dump(mode="json", exclude={"reason"}) if run.input.after else None,
         "status": shown_status(state, waits=bool(gates)),
         "reason": state.reason,
         "code": state.code,
@@ -75,12 +76,17 @@ def offered(gate: Gate, *, recorded: bool = False) -> bool:
 
 
 def _steps(run: "Run") -> list[dict[str, Json]]:
-    """Every step instance, in the order of the plan; a step that has none yet once, as pending."""
+    """Every step instance, in the order of the plan; a step that has none yet once, as pending. Of a run that only
+    undoes, the effects."""
     records, keys = run.state.records, dict[str, list[str]]()
     for key in records:
         keys.setdefault(_INDEX.sub("", key), []).append(key)
+    only_undoes = run.input.after is not None and run.input.after.verb == "undo"
     return [
-        _step(key, step, records.get(key)) for path, step in run.index.steps.items() for key in keys.get(path, [path])
+        _step(key, step, records.get(key))
+        for path, step in run.index.steps.items()
+        for key in keys.get(path, [path])
+        if not only_undoes or (key in records and records[key].changed)
     ]
 
 
@@ -136,6 +142,7 @@ def waiting(run: "Run", key: str, gate: Gate) -> dict[str, Json]:
         "next": what_next(gate),
         "preview": gate.preview,
         "difference": list(gate.difference),
+        "remains": list(gate.remains),
         "opened_at": gate.opened_at,
         "round": gate.round,
     }

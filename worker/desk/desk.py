@@ -14,6 +14,7 @@ from temporalio.service import RPCError
 from playbooks.contract import NewEntry
 from worker.bundle import ExportRefused, export
 from worker.bundle_histories import fetch_histories
+from worker.desk.aftermath import Aftermath
 from worker.desk.decisions import Actor, Decisions
 from worker.desk.life import Life
 from worker.desk.outbox import Outbox
@@ -56,6 +57,7 @@ class Desk:
         self.starts = Starts(store, client, installation)
         self.decisions = Decisions(store, client, self.views, key, key_id)
         self.life = Life(store, client, self.views)
+        self.aftermath = Aftermath(store, client, self.views, self.starts)
         self.outbox = Outbox(store)
         self.reconciler = Reconciler(store, client, self.starts)
 

@@ -157,8 +157,7 @@ class Starts:
             raise DeskRefusal("not_found", f"There is no incident {incident}. Nothing was started.")
         facts = snapshot_of(record)
         plan, digest = self._plan(playbook, inputs, facts.values(), ask=ask)
-        number = 1 + sum(1 for run in self._store.incidents.runs(incident) if _playbook_of(run) == playbook)
-        run = f"run/{incident}/{playbook}/{number}"
+        run = self.next_run(incident, playbook)
         given = RunInput(
             run=run,
             incident=incident,
@@ -172,8 +171,7 @@ class Starts:
             thresholds=self._installation.thresholds,
         )
         with self._store.transaction():
-            self._store.incidents.save_plan(incident, run, plan.model_dump(mode="json"), digest)
-            self._store.incidents.save_run(run, incident, given.model_dump(mode="json"))
+            self._keep(given)
         confirmed = await self._launch(incident, facts, given, count)
         return Started(incident=incident, run=run, playbook=playbook, plan_digest=digest, confirmed=confirmed)
 
@@ -212,6 +210,29 @@ class Starts:
         if confirmed:
             self._store.alerts.confirm_started(incident, playbook or "")
         return Started(incident=incident, playbook=playbook, problems=problems, confirmed=confirmed)
+
+    def next_run(self, incident: str, playbook: str) -> str:
+        """Workflow id of an incident's next run of a playbook."""
+        number = 1 + sum(1 for run in self._store.incidents.runs(incident) if _playbook_of(run) == playbook)
+        return f"run/{incident}/{playbook}/{number}"
+
+    async def go_on(self, given: RunInput) -> bool:
+        """Save and start a run that goes on after another; whether it surely started. No await comes before it is
+        saved, so that of two people who ask at once the second finds the first one's."""
+        standing = {
+            "desk_keys": self._installation.desk_keys,
+            "queue_prefix": self._installation.queue_prefix,
+            "thresholds": self._installation.thresholds,
+        }
+        given = given.model_copy(update=standing)
+        with self._store.transaction():
+            self._keep(given)
+        return await self._launch(given.incident, given.facts, given, 0)
+
+    def _keep(self, given: RunInput) -> None:
+        plan = given.plan.model_dump(mode="json")
+        self._store.incidents.save_plan(given.incident, given.run, plan, given.plan_digest)
+        self._store.incidents.save_run(given.run, given.incident, given.model_dump(mode="json"))
 
     async def resume(self, incident: str, run: str, count: int = 1) -> Started:
         """Start again what was saved but may not have been started; already running is fine."""

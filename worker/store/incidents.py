@@ -151,6 +151,12 @@ class Incidents:
             found = connection.execute(select(snapshots.c.status).where(snapshots.c.id == of)).scalar()
         return json.loads(found) if found else None
 
+    def state(self, of: str) -> dict[str, Any] | None:
+        """The state in which a run ended, by its id; ``None`` while it goes on."""
+        with self._database.reading() as connection:
+            found = connection.execute(select(snapshots.c.state).where(snapshots.c.id == of)).scalar()
+        return json.loads(found) if found else None
+
     def snapshots(self, incident: str) -> dict[str, dict[str, Any]]:
         """Status and state of every workflow of an incident, by workflow id."""
         wanted = select(snapshots).where(snapshots.c.incident == incident)
