@@ -247,6 +247,8 @@ class TouchAction(Action[Touch, Touched]):
         changed = not undo_args["was"] and ctx.client.touched(undo_args["name"])
         if changed:
             ctx.client.change("untouch", undo_args["name"])
+        if ctx.client.strikes("undo-lost"):
+            raise Ambiguous("The lab's answer was lost.")
         return Applied(Touched(name=undo_args["name"]), changed=changed, summary="untouched")
 
     def verify_undo(self, undo_args: Mapping[str, Any], ctx: ActionContext) -> bool:

@@ -25,6 +25,9 @@ from playbooks.digest import sign_decision
 from playbooks.loader import Library, load_text
 from playbooks.policy import Policy
 from tests.lab import LAB_ACTIONS
+from worker.desk.decisions import Actor
+from worker.desk.desk import Desk
+from worker.desk.starts import Installation
 from workflows.messages import Attach, IncidentInput, RunInput, Thresholds
 from workflows.state import Fact, FactsSnapshot
 
@@ -37,6 +40,13 @@ ROLES = {
     "cleo": ("incident_commander",),
     "dara": ("privacy_officer", "legal"),
 }
+
+
+def actor(name: str) -> Actor:
+    """Somebody whom a door has authenticated."""
+    return Actor(name=name, roles=ROLES[name], door="test")
+
+
 ENDED = {"done", "failed", "denied", "cancelled", "undone"}
 
 
@@ -144,6 +154,22 @@ class Stage:
         self.env = env
         self.client, self.settings, self.store, self.world = env.client, env.settings, env.store, env.world
 
+    def desk(self, *folders: Any) -> Desk:
+        """The stage's desk: it signs as ``Running`` does. ``folders`` hold the playbooks that it knows."""
+        installation = Installation(
+            library=Library.of(*folders),
+            actions=CATALOG.facts(),
+            policy=Policy(),
+            context=RunContext(mode=self.settings.mode),
+            queue_prefix=self.settings.queue_prefix,
+            desk_keys=DESK_KEYS,
+        )
+        return Desk(self.store, self.client, installation, DESK, "desk")
+
+    def running(self, incident: str, run: str) -> Running:
+        """A run that somebody else started."""
+        return Running(self, incident, run, self.client.get_workflow_handle(run))
+
     async def start(
         self,
         text: str,
@@ -159,10 +185,8 @@ class Stage:
         """Compile a playbook and start it with its incident."""
         source, problems = load_text(text, "playbook.yaml")
         assert source is not None, "\n".join(map(str, problems))
-        incident = f"INC-2026-{uuid.uuid4().int % 10**9}"
         at = now()
         values = {
-            "id": incident,
             "kind": "crm.oauth_token_theft",
             "severity": 3,
             "title": "Test",
@@ -171,6 +195,14 @@ class Stage:
             "first_seen": at,
             "org": "org",
         } | (facts or {})
+        incident = self.store.incidents.open(
+            title="Test",
+            kind=values["kind"],
+            severity=values["severity"],
+            facts={name: Fact(value=value, at=at).model_dump(mode="json") for name, value in values.items()},
+            opened_by="test",
+        )
+        values["id"] = incident
         snapshot = FactsSnapshot(facts={name: Fact(value=value, at=at) for name, value in values.items()})
         context = RunContext(mode=self.settings.mode)
         compiled = compile_plan(

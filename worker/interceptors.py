@@ -31,6 +31,7 @@ TAKEN = {
     "run_changed": "RunChanged",
     "set_fact": "FactChange",
     "take": "PauseRequest",
+    "undo": "UndoRequest",
 }
 """Update or signal to the one thing that it takes. By name: in the sandbox of tests the classes are others."""
 

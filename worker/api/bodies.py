@@ -52,6 +52,12 @@ class OfRun(Body):
     reason: Text = ""
 
 
+class Undo(OfRun):
+    """Offer to undo: all that a run did, or one step of it."""
+
+    step: Word | None = None
+
+
 class SetFact(Body):
     """Set a fact; ``null`` clears it."""
 

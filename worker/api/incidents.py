@@ -75,6 +75,18 @@ async def cancel(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun)
     return receipt(await desk.life.cancel(incident, actor, body.run, body.reason))
 
 
+@v1.post("/incidents/{incident}/undo")
+async def undo(desk: ADesk, actor: AnActor, incident: str, body: bodies.Undo) -> JSONResponse:
+    """Offer to take back what a run did; it is previewed and has to be approved."""
+    return receipt(await desk.aftermath.undo(incident, actor, body.run, body.step, body.reason))
+
+
+@v1.post("/incidents/{incident}/rerun")
+async def rerun(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun) -> JSONResponse:
+    """Do again what failed in a run that has ended, and go on."""
+    return receipt(await desk.aftermath.rerun(incident, actor, body.run, body.reason))
+
+
 @v1.post("/incidents/{incident}/take")
 async def take(desk: ADesk, actor: AnActor, incident: str, body: bodies.Reason) -> JSONResponse:
     """Become the incident's commander."""

@@ -70,6 +70,8 @@ def question(incident: str, entry: Mapping[str, Any], now: datetime, paint: Pain
         lines += _wrap(f"changed: {clean(line)}", "  ")
     for step in entry.get("preview") or ():
         lines += _preview(step)
+    for line in entry.get("remains") or ():
+        lines += _wrap(f"cannot be undone: {clean(line)}", "  ")
     lines += _form(entry.get("form") or {})
     lines += _who(entry)
     if entry.get("next"):
@@ -211,9 +213,16 @@ def _standing(document: Mapping[str, Any], now: datetime, paint: Paint) -> list[
         state = paint(run["status"], COLOURS.get(run["status"], ""))
         stale = "" if run.get("live") or run["status"] not in ("running", "waiting") else _as_of(run, now)
         lines.append(f"{paint.heading('RUN')}  {run['id']}  {state}{phase}{stale}")
+        after, later = run.get("after") or {}, run.get("followed_by")
+        if after:
+            lines += _wrap(f"{after['verb']} of {after['of']}, asked for by {clean(after['person'])}", "  ")
         if run.get("reason"):
             lines += _wrap(clean(run["reason"]), "  ")
         lines += [part for warning in run.get("warnings") or () for part in _wrap(f"! {clean(warning)}", "  ")]
+        if later:
+            lines += _wrap(f"goes on as {later['run']} ({later['verb']})", "  ")
+        if later and later["verb"] != "undo":
+            continue
         mine = [step for step in document["steps"] if step["run"] == run["id"]]
         lines += steps((step for step in mine if step["status"] != "pending"), paint)
         lines += _to_come([step for step in mine if step["status"] == "pending"], run["status"])

@@ -1,4 +1,4 @@
-"""``stanch incident approve|deny|answer|done|break-glass|decide|undo``: decisions at the command line."""
+"""``stanch incident approve|deny|answer|done|break-glass|decide``: decisions at the command line."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import click
 
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option, reason_option, run_option
-from worker.cli.output import emit, fail, json_option, say, show
+from worker.cli.output import emit, fail, json_option, show
 from worker.cli.values import pairs, typed
 
 DIGEST = click.option(
@@ -148,51 +148,4 @@ def decide(
     _plain(incident_id, step, verdict, reason, run, as_person, as_json)
 
 
-@click.command()
-@click.argument("incident_id", metavar="ID")
-@click.option("--digest", metavar="HEX", help="Of the offer you were shown.")
-@reason_option
-@run_option
-@as_option
-@json_option
-def undo(
-    incident_id: str,
-    digest: str | None,
-    reason: str,
-    run: str | None,
-    as_person: str | None,
-    as_json: bool,
-) -> None:
-    """Accept an offered undo (a cancelled run offers one)."""
-    from datetime import UTC, datetime
-
-    from worker.cli import card
-
-    with connect(as_person) as api:
-        offers = [
-            entry
-            for entry in api.get("/v1/decisions", incident=incident_id)["decisions"]
-            if entry["kind"] == "undo" and run in (None, entry["run"])
-        ]
-        if not offers:
-            fail(
-                "not_waiting",
-                f"No run of {incident_id} offers an undo now. Nothing was undone.",
-                "A run offers it when it is cancelled: `stanch incident cancel`.",
-            )
-        meant = [entry for entry in offers if digest is not None and entry["digest"].startswith(checked(digest))]
-        if digest is None or (len(offers) > 1 and len(meant) != 1):
-            say("\n\n".join(card.question(incident_id, entry, datetime.now(UTC)) for entry in offers))
-            fail("digest_mismatch", "Nothing was undone.", "Say what you accept: --digest (and --run).")
-        offer = (meant or offers)[0]
-        body = {
-            "step": offer["step"],
-            "verdict": "approve",
-            "run": offer["run"],
-            "digest": checked(digest),
-            "reason": reason,
-        }
-        _send(api, incident_id, body, as_json)
-
-
-COMMANDS = (approve, deny, answer, done, break_glass, decide, undo)
+COMMANDS = (approve, deny, answer, done, break_glass, decide)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from worker.cli import card, deciding, life
+from worker.cli import aftermath, card, deciding, life
 from worker.cli.alert import one_alert
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
@@ -171,5 +171,5 @@ def export(incident_id: str, output: Path, as_person: str | None, as_json: bool)
         show(f"{output}  ({size} bytes). Check it anywhere with `stanch evidence verify {output}`.")
 
 
-for _command in (*deciding.COMMANDS, *life.COMMANDS):
+for _command in (*deciding.COMMANDS, *life.COMMANDS, *aftermath.COMMANDS):
     incident.add_command(_command)

@@ -133,7 +133,8 @@ class Decisions:
         ]
         if not asked:
             # The run itself says why not (closed, expired, digest_mismatch) and keeps the refusal.
-            holders = [run["run"] for run in runs if _has_step(run, choice.step)]
+            last = [run for run in runs if not run.get("followed_by")]
+            holders = [run["run"] for run in last if _has_step(run, choice.step)]
             asked = [(run, None) for run in holders]
         if not asked:
             raise DeskRefusal("not_waiting", f"No run of {incident} has a step {choice.step}. Nothing was counted.")

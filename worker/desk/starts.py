@@ -217,14 +217,10 @@ class Starts:
         return f"run/{incident}/{playbook}/{number}"
 
     async def go_on(self, given: RunInput) -> bool:
-        """Save and start a run that goes on after another; whether it surely started. No await comes before it is
-        saved, so that of two people who ask at once the second finds the first one's."""
-        standing = {
-            "desk_keys": self._installation.desk_keys,
-            "queue_prefix": self._installation.queue_prefix,
-            "thresholds": self._installation.thresholds,
-        }
-        given = given.model_copy(update=standing)
+        """Save and start a run that goes on after another; whether it surely started. It is saved before any await,
+        so that the second of two who ask at once finds it."""
+        keys, limits = self._installation.desk_keys, self._installation.thresholds
+        given = given.model_copy(update={"desk_keys": keys, "thresholds": limits})
         with self._store.transaction():
             self._keep(given)
         return await self._launch(given.incident, given.facts, given, 0)

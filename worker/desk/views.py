@@ -64,10 +64,12 @@ class Views:
         """Status documents of an incident's runs, oldest first; one not yet heard of is ``starting``."""
         ids = self.run_ids(incident)
         found = await asyncio.gather(*(self.status(run, live=live) for run in ids))
-        return [
-            status or {"run": run, "incident": incident, "status": "starting", "steps": [], "waiting": []}
-            for run, status in zip(ids, found, strict=True)
-        ]
+        return followed(
+            [
+                status or {"run": run, "incident": incident, "status": "starting", "steps": [], "waiting": []}
+                for run, status in zip(ids, found, strict=True)
+            ]
+        )
 
     async def incident(self, incident: str, *, live: bool = True) -> dict[str, Any]:
         """The document of ``incident show --json``.
@@ -99,7 +101,12 @@ class Views:
             "runs": [_run(run) for run in runs],
             "steps": [_step(run["run"], step) for run in runs for step in run.get("steps", [])],
             "waiting": self._with_people([entry for run in runs for entry in run.get("waiting", [])]),
-            "undoable": [{"run": run["run"], **entry} for run in runs for entry in run.get("undoable", [])],
+            "undoable": [
+                {"run": run["run"], **entry}
+                for run in runs
+                for entry in run.get("undoable", [])
+                if not run.get("followed_by")
+            ],
             "notices": self._store.notices.of(incident),
             "clocks": status.get("clocks", []),
             "drafts": [_draft(draft) for draft in self._store.drafts.of(incident)],
@@ -145,6 +152,28 @@ class Views:
             return []
         people = {person.name: frozenset(person.roles) for person in self._store.people.list()}
         return [{**entry, "who": eligible(entry, people)} for entry in waiting]
+
+
+def followed(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs with ``followed_by``, the run that went on from each, if one did: ``{run, verb, status}``.
+
+    What a later run undid is shown as undone in the earlier one, too.
+    """
+    shown = {run["run"]: dict(run) for run in runs}
+    for run in reversed(shown.values()):
+        after = run.get("after") or {}
+        earlier = shown.get(after.get("of", ""))
+        if earlier is None:
+            continue
+        earlier["followed_by"] = {"run": run["run"], "verb": after["verb"], "status": run["status"]}
+        undone = {(step["path"], step["item"]) for step in run["steps"] if step["status"] == "undone"}
+        earlier["steps"] = [
+            {**step, "status": "undone"} if (step["path"], step["item"]) in undone else step
+            for step in earlier["steps"]
+        ]
+        if after["verb"] == "undo" and run["status"] == "undone" and not run.get("undoable"):
+            earlier["status"] = "undone"
+    return list(shown.values())
 
 
 def eligible(entry: dict[str, Any], people: Mapping[str, frozenset[str]]) -> dict[str, Any]:

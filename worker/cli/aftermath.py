@@ -1,0 +1,108 @@
+"""``stanch incident undo|rerun``: after things went wrong."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from worker.cli import card
+from worker.cli.client import ApiClient, at, connect
+from worker.cli.deciding import checked
+from worker.cli.options import as_option, reason_option, run_option
+from worker.cli.output import emit, fail, json_option, say, show
+
+PATIENCE = 15.0
+"""Seconds for which a command waits until what it asked for can be shown."""
+
+
+@click.command()
+@click.argument("incident_id", metavar="ID")
+@click.option("--step", metavar="STEP", help="Only this step, by its path; else all that can be undone.")
+@click.option("--digest", metavar="HEX", help="Of the offer you were shown: approve it.")
+@reason_option
+@run_option
+@as_option
+@json_option
+def undo(
+    incident_id: str,
+    step: str | None,
+    digest: str | None,
+    reason: str,
+    run: str | None,
+    as_person: str | None,
+    as_json: bool,
+) -> None:
+    """Take back what a run did, newest first. Asks for it, shows what it would do, and approves it with --digest.
+
+    Without --digest it makes the offer, or shows the one that waits. The owners of the targets approve; who asks for
+    it does not count.
+    """
+    with connect(as_person) as api:
+        offers = _offers(api, incident_id, run)
+        if digest is not None:
+            _accept(api, incident_id, offers, checked(digest), reason, as_json)
+            return
+        if offers:
+            _show(incident_id, offers)
+            fail("digest_mismatch", "Nothing was undone.", "Say what you accept: --digest (and --run).")
+        answer = api.post(at("incidents", incident_id, "undo"), {"run": run, "step": step, "reason": reason})
+        until = time.monotonic() + PATIENCE
+        while not offers and time.monotonic() < until:
+            time.sleep(0.3)
+            offers = _offers(api, incident_id, answer.get("run"))
+    if as_json:
+        emit({**answer, "offers": offers})
+        return
+    show(answer["message"])
+    _show(incident_id, offers)
+
+
+def _offers(api: ApiClient, incident: str, run: str | None) -> list[dict[str, Any]]:
+    waiting = api.get("/v1/decisions", incident=incident)["decisions"]
+    return [entry for entry in waiting if entry["kind"] == "undo" and run in (None, entry["run"])]
+
+
+def _show(incident: str, offers: list[dict[str, Any]]) -> None:
+    say("\n\n".join(card.question(incident, entry, datetime.now(UTC)) for entry in offers))
+
+
+def _accept(
+    api: ApiClient, incident: str, offers: list[dict[str, Any]], digest: str, reason: str, as_json: bool
+) -> None:
+    meant = [entry for entry in offers if entry["digest"].startswith(digest)]
+    if not offers:
+        fail(
+            "not_waiting",
+            f"No run of {incident} offers an undo now. Nothing was undone.",
+            f"`stanch incident undo {incident}` asks for one.",
+        )
+    if len(meant) != 1:
+        _show(incident, offers)
+        fail("digest_mismatch", "What waits now is not what you were shown. Nothing was undone.")
+    offer = meant[0]
+    body = {"step": offer["step"], "verdict": "approve", "run": offer["run"], "digest": digest, "reason": reason}
+    answer = api.post(at("incidents", incident, "decisions"), body)
+    if as_json:
+        emit(answer)
+    else:
+        show(answer.get("message") or "Counted.")
+
+
+@click.command()
+@click.argument("incident_id", metavar="ID")
+@run_option
+@reason_option
+@as_option
+@json_option
+def rerun(incident_id: str, run: str | None, reason: str, as_person: str | None, as_json: bool) -> None:
+    """Do again what failed in a run that has ended, and go on from there. What is done is not repeated."""
+    with connect(as_person) as api:
+        answer = api.post(at("incidents", incident_id, "rerun"), {"run": run, "reason": reason})
+    if as_json:
+        emit(answer)
+    else:
+        show(answer["message"])
+
+
+COMMANDS = (undo, rerun)
