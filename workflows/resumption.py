@@ -163,6 +163,7 @@ def _reset(seed: RunState, key: str, *, resumed: bool) -> None:
     record = seed.records[key]
     if record.status == "unknown":
         return
+    resumed = resumed or record.resumed
     fresh = StepRecord(status="pending", resumed=resumed, changed=record.changed, affected=record.affected)
     # What names its effects, and where it stood, stays.
     for name in ("tries", "denied_tries", "epoch", "passes", "pass_", "items", "each", "branch"):

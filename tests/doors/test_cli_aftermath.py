@@ -1,0 +1,55 @@
+"""Undo and rerun at the command line, as somebody types them at 3 a.m."""
+
+import pytest
+
+from tests.doors.test_cli_decisions import Shell
+
+
+@pytest.fixture
+def shell(house, tmp_path):
+    (tmp_path / "cli").mkdir()
+    return Shell(house, tmp_path / "cli")
+
+
+async def decided(house, shell, incident):
+    """Approve, and answer the duty."""
+    card = await house.card(incident, "go")
+    for person in ("amal", "bo"):
+        assert (await house.decide(incident, person, card, "approve")).status_code == 200
+    asked = await house.card(incident, "data", "dara")
+    answer = {"left": False}
+    assert (await house.decide(incident, "dara", asked, "answer", values=answer)).status_code == 200
+    return await house.ended(incident)
+
+
+async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
+    house.env.world.fault("rejected", 1)
+    incident = await house.start(inputs={"who": "x"})
+    card = await house.card(incident, "go")
+    for person in ("amal", "bo"):
+        await house.decide(incident, person, card, "approve")
+    failure = await house.card(incident, "one")
+    assert await shell.code("vic", "incident", "rerun", incident) == "wrong_role"
+    assert await shell.code("cleo", "incident", "rerun", incident) == "run_active"
+    assert await shell.code("cleo", "incident", "undo", incident, "--digest", "0" * 16) == "not_waiting"
+    assert (await house.decide(incident, "amal", failure, "stop")).status_code == 200
+    asked = await house.card(incident, "data", "dara")
+    await house.decide(incident, "dara", asked, "answer", values={"left": False})
+    assert (await house.ended(incident))["runs"][0]["status"] == "failed"
+    assert await shell.code("cleo", "incident", "undo", incident) == "nothing_to_undo"
+
+    again = await shell.fine("cleo", "incident", "rerun", incident, "--reason", "the lab is back")
+    assert again["run"] == f"run/{incident}/contain-things/2" and "again: one" in again["message"]
+    assert (await house.ended(incident))["runs"][1]["status"] == "done"
+    assert [effect["id"] for effect in house.env.world.effects()] == ["x"]
+    assert await shell.code("cleo", "incident", "rerun", incident) == "nothing_failed"
+
+    offered = await shell.fine("cleo", "incident", "undo", incident, "--step", "one")
+    assert offered["run"].endswith("/3") and [part["step"] for part in offered["offers"][0]["preview"]] == ["one"]
+    digest = offered["offers"][0]["digest"]
+    shown = (await shell.run("cleo", "incident", "undo", incident)).stderr
+    assert f"stanch incident undo {incident} --digest {digest[:16]}" in shown
+    await shell.fine("amal", "incident", "undo", incident, "--digest", digest[:16])
+    ended = await house.ended(incident)
+    assert [run["status"] for run in ended["runs"]] == ["failed", "undone", "undone"]
+    assert [effect["kind"] for effect in house.env.world.effects()] == ["touch", "untouch"]
