@@ -79,7 +79,7 @@ def for_rerun(plan: RunPlan, state: RunState, facts: FactsSnapshot, person: str)
 def _fresh(state: RunState, facts: FactsSnapshot) -> RunState:
     """A copy that begins anew in all that is a run's own: its record, reports, times, and how it ends."""
     kept = {"records", "frames", "gates", "approvals", "deadlines", "own_facts", "dated", "undoable", "passes"}
-    seed = RunState.model_validate(state.model_dump(include=kept & set(RunState.model_fields)))
+    seed = RunState.model_validate(state.model_dump(include=kept))
     seed.facts = facts
     for name, own in list(seed.own_facts.items()):
         theirs = facts.facts.get(name)
@@ -167,10 +167,13 @@ def _reset(seed: RunState, key: str, *, resumed: bool) -> None:
     fresh = StepRecord(status="pending", resumed=resumed, changed=record.changed, affected=record.affected)
     # What names its effects, and where it stood, stays.
     for name in ("tries", "denied_tries", "epoch", "passes", "pass_", "items", "each", "branch"):
-        if name in StepRecord.model_fields:
-            setattr(fresh, name, getattr(record, name))
+        setattr(fresh, name, getattr(record, name))
     seed.records[key] = fresh
     seed.gates.pop(key, None)
+    if record.branch is not None:
+        # Which way it went, and of a repeat how many passes it had and when the next begins.
+        fresh.output = record.output
+        return
     for name in [name for name in seed.deadlines if name == key or name.startswith(f"{key}:")]:
         del seed.deadlines[name]
 

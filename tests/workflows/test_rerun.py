@@ -179,3 +179,35 @@ async def test_a_person_s_word_that_it_did_not_happen_lets_a_once_only_effect_be
     later = await rerun(stage, run)
     assert (await later.ended())["status"] == "done"
     assert len(stage.world.effects()) == 2
+
+
+async def test_a_repeat_goes_on_in_its_pass_and_an_earlier_pass_can_be_undone(stage: Stage) -> None:
+    run = await stage.start(
+        HEAD
+        + """
+steps:
+  - id: loop
+    repeat:
+      at_most: 2
+      until: "{{ steps.seen.count >= 2 }}"
+      do:
+        - {id: one, action: lab.touch, with: {name: "x"}, on_failure: stop}
+        - {id: seen, action: lab.count}
+        - {id: bad, require: "{{ steps.seen.count < 2 or incident.mended is defined }}", message: not mended}
+""",
+        facts=SEVERE,
+    )
+    first = await run.ended()
+    assert first["status"] == "failed" and statuses(first)["bad"] == "failed"
+    await stage.desk().life.set_fact(run.incident, actor("cleo"), "mended", True)
+    for _ in range(200):
+        if "mended" in stage.store.incidents.get(run.incident)["facts"]:
+            break
+        await asyncio.sleep(0.05)
+    later = await rerun(stage, run)
+    assert (await later.ended())["status"] == "done"
+    assert stage.world.count("calls") == 3
+    asked = await stage.desk().aftermath.undo(run.incident, actor("bo"))
+    last = stage.running(run.incident, asked.run or "")
+    await last.decide("@undo", "amal")
+    assert (await last.ended())["status"] == "undone" and not stage.world.touched("x")
