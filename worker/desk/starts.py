@@ -17,11 +17,12 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from playbooks.compile import compile_plan, validate
-from playbooks.contract import ActionFacts, Json, NewEntry, Notice, RunContext, Urgency
+from playbooks.contract import ActionFacts, Json, NewEntry, RunContext
 from playbooks.loader import Library
 from playbooks.policy import Policy
 from playbooks.problems import Problem
 from playbooks.regimes_loader import shipped
+from worker.desk.not_started import tell_nothing_ran
 from worker.desk.playbooks import listing
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
@@ -198,7 +199,7 @@ class Starts:
                 started = await self.run(incident, playbook, start.get("inputs") or {}, count=count, ask=True)
             except DeskRefusal as refusal:
                 problems = list(refusal.details.get("problems") or [{"message": refusal.message}])
-                self._tell_nothing_ran(incident, playbook, refusal)
+                tell_nothing_ran(self._store, incident, playbook, refusal)
             else:
                 if started.confirmed:
                     self._store.alerts.confirm_started(incident, playbook)
@@ -351,35 +352,6 @@ class Starts:
             "org": self._installation.org,
         }
         return {name: Fact(value=value, trust=trust, by=by, at=now) for name, value in values.items()}
-
-    def _tell_nothing_ran(self, incident: str, playbook: str, refusal: DeskRefusal) -> None:
-        text = f"No playbook runs for {incident}: {refusal.message} Nothing was contained; act by hand."
-        with self._store.transaction():
-            self._store.journal.append(
-                incident,
-                [
-                    NewEntry(
-                        key=f"desk/not-started/{playbook}",
-                        kind="run.not_started",
-                        at=stamp(),
-                        door="desk",
-                        body={"playbook": playbook, "code": refusal.code},
-                        text=refusal.message,
-                    )
-                ],
-            )
-            self._store.notices.put(
-                [
-                    Notice(
-                        id=f"{incident}/not-started/{playbook}",
-                        incident=incident,
-                        to=("role:incident_commander",),
-                        urgency=Urgency.PAGE,
-                        body={"kind": "text", "text": text},
-                        at=stamp(),
-                    )
-                ]
-            )
 
 
 def snapshot_of(record: Mapping[str, Any]) -> FactsSnapshot:
