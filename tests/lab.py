@@ -228,13 +228,8 @@ class TouchAction(Action[Touch, Touched]):
         ctx.sent()
         if world.strikes("lost"):
             raise Ambiguous("The lab's answer was lost.")
-        sample = (params.name,) if changed else ()
-        return Applied(
-            Touched(name=params.name),
-            changed=changed,
-            summary="touched",
-            affected=Affected(count=len(sample), sample=sample),
-        )
+        affected = Affected(count=1, sample=(params.name,)) if changed else Affected()
+        return Applied(Touched(name=params.name), changed=changed, summary="touched", affected=affected)
 
     def verify(self, params: Touch, ctx: ActionContext, proposal: Proposal) -> bool:
         return ctx.client.touched(params.name)
