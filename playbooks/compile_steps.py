@@ -249,7 +249,8 @@ def _wait(step: authored.WaitStep) -> plan.WaitStep:
     assert step.within is not None and step.on_timeout is not None
     return plan.WaitStep(
         until=step.wait.until,
-        every_seconds=seconds(step.wait.every or "1m"),
+        every_seconds=seconds(step.wait.every or "1m") if step.wait.until is not None else None,
+        event=step.wait.event,
         waiting=_waiting(step.within, step.on_timeout),
     )
 

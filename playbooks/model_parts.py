@@ -20,23 +20,22 @@ class Verify(Authored):
 
 
 class WaitFor(Authored):
-    """Either a length of time, or a condition."""
+    """A length of time, a condition, or an event."""
 
     for_: StrictStr | None = Field(default=None, alias="for", description="Duration, or an expression that gives one")
     until: Condition | None = Field(default=None, description="Condition that ends the wait")
     every: Duration | None = Field(default=None, description="How often the condition is evaluated, else `1m`")
+    event: Name | None = Field(default=None, description="Name of the event that ends the wait")
 
     @model_validator(mode="before")
     @classmethod
     def _one(cls, value: Any) -> Any:
         if isinstance(value, dict):
-            if "event" in value:
-                said = "Waiting for an event is not in this version of Stanch."
-                raise wrong("not_in_this_version", said, at=("event",), key=True)
-            if ("for" in value) == ("until" in value):
-                raise wrong("missing_key", "A wait takes either for or until.", "Write {for: 5m}.")
-            if "for" in value and "every" in value:
-                raise wrong("bad_value", "every goes with until, not with for.", at=("every",), key=True)
+            given = [key for key in ("for", "until", "event") if key in value]
+            if len(given) != 1:
+                raise wrong("missing_key", "A wait takes one of for, until and event.", "Write {for: 5m}.")
+            if given != ["until"] and "every" in value:
+                raise wrong("bad_value", f"every goes with until, not with {given[0]}.", at=("every",), key=True)
             if isinstance(value.get("for"), str) and "{{" not in value["for"]:
                 Timed.model_validate({"for": value["for"]})
         return value

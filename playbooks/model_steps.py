@@ -119,20 +119,21 @@ class HumanStep(BaseStep):
 
 
 class WaitStep(BaseStep):
-    """Let time pass, or wait until something holds."""
+    """Let time pass, or wait until something holds or an event is delivered to the run."""
 
     kind: ClassVar[str] = "wait"
-    wait: WaitFor = Field(description="`{for: D}` or `{until: EXPR, every: D}`")
-    within: Duration | None = Field(default=None, description="With until: how long to wait at most")
+    wait: WaitFor = Field(description="`{for: D}`, `{until: EXPR, every: D}` or `{event: NAME}`")
+    within: Duration | None = Field(default=None, description="With until and event: how long to wait at most")
     on_timeout: chain("continue", "stop") | None = Field(  # type: ignore[valid-type]
-        default=None, description="With until: what follows if it never holds"
+        default=None, description="With until and event: what follows if that is too short"
     )
 
     @model_validator(mode="after")
     def _ends(self) -> "WaitStep":
-        if self.wait.until is not None and (self.within is None or self.on_timeout is None):
+        if self.wait.for_ is None and (self.within is None or self.on_timeout is None):
             missing = "within" if self.within is None else "on_timeout"
-            raise wrong("wait_without_end", f"A wait for a condition needs {missing}.", "Or it might never end.")
+            what = "a condition" if self.wait.event is None else "an event"
+            raise wrong("wait_without_end", f"A wait for {what} needs {missing}.", "Or it might never end.")
         if self.wait.for_ is not None and (self.within is not None or self.on_timeout is not None):
             at = ("within",) if self.within is not None else ("on_timeout",)
             said = "A wait for a length of time ends by itself; within and on_timeout have no meaning here."

@@ -68,7 +68,7 @@ def _of_kind(step: BaseStep) -> Iterator[Part]:
         case WaitStep():
             if step.wait.until is not None:
                 yield Part(("wait", "until"), "condition", step.wait.until)
-            else:
+            elif step.wait.for_ is not None:
                 yield Part(("wait", "for_"), "value", step.wait.for_)
         case IfStep():
             yield Part(("if_",), "condition", step.if_)

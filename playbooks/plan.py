@@ -177,6 +177,7 @@ class WaitStep(Frozen):
     """Seconds, or a template that gives a duration."""
     until: str | None = None
     every_seconds: float | None = None
+    event: str | None = None
     waiting: Waiting | None = None
 
 

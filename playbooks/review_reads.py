@@ -7,7 +7,7 @@ from playbooks.contract import Json
 from playbooks.expr_grammar import ROOTS
 from playbooks.expr_names import Chain, Read, calls, reads
 from playbooks.expr_text import ExprError, templates
-from playbooks.model_steps import Loc
+from playbooks.model_steps import Loc, WaitStep
 from playbooks.problems import did_you_mean
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, TARGET_FIELDS, Env, outputs
 from playbooks.types import spoken
@@ -145,6 +145,10 @@ class Reads:
 
     def _field(self, at: Loc, read: Read, env: Env, name: str) -> None:
         step = self._review.outline.steps[self._review.outline.by_id[name]]
+        if isinstance(step, WaitStep) and step.wait.event is not None and step.for_each is None:
+            if len(read.chain) > 2 and not read.guarded and not env.holds(read.chain):
+                self._unset(at, read.chain[:3], "nobody says beforehand what an event holds")
+            return
         known = outputs(step, self._review.actions, self._review.gives)
         if len(read.chain) < 3 or known is None:
             return

@@ -24,6 +24,7 @@ TAKEN = {
     "close": "CloseRequest",
     "decide": "Decision",
     "desk_keys_changed": "dict",
+    "event": "EventGiven",
     "facts_changed": "FactsSnapshot",
     "facts_set": "FactsSet",
     "pause": "PauseRequest",

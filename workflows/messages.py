@@ -90,6 +90,16 @@ class UndoRequest(Frozen):
     reason: str = ""
 
 
+class EventGiven(Frozen):
+    """Update ``event`` of a run, by a person the desk has checked. ``body`` is data from outside, of any fields."""
+
+    name: str
+    body: dict[str, Json] = Field(default_factory=dict)
+    person: str
+    door: str = "desk"
+    nonce: str
+
+
 class Receipt(Frozen):
     """Answer to an update that is not a decision. ``run`` is the run that it concerns, where that is news."""
 

@@ -13,9 +13,10 @@ with workflow.unsafe.imports_passed_through():
 from workflows.compensation import ask_undo, asked_undo, offer_undo
 from workflows.decisions import decide
 from workflows.errors import PlaybookFailed, Suspended, WalkEnded
+from workflows.events import take_event
 from workflows.frames import end_of
 from workflows.interpreter import Interpreter
-from workflows.messages import PauseRequest, Receipt, RunInput, RunResult, UndoRequest
+from workflows.messages import EventGiven, PauseRequest, Receipt, RunInput, RunResult, UndoRequest
 from workflows.run import Run
 from workflows.state import STATE_VERSION, FactsSnapshot, UndoAsked
 from workflows.status import status_of
@@ -171,6 +172,11 @@ class PlaybookRun:
     def resume(self, request: PauseRequest) -> Receipt:
         """Go on."""
         return self._paused(request, paused=False)
+
+    @workflow.update
+    def event(self, given: EventGiven) -> Receipt:
+        """Take an event that a step waits for, or will."""
+        return take_event(self._run, given)
 
     def _paused(self, request: PauseRequest, *, paused: bool) -> Receipt:
         word = "paused" if paused else "resumed"

@@ -311,7 +311,8 @@ class Run:
                 record.output_ref, record.output = f"outcome:{record.outcome_key}", {}
                 inline -= record.output_bytes
         gates = sum(size_of(gate.preview) for gate in self.state.gates.values())
-        if inline + gates + RECORD_BYTES * len(records) > STATE_LIMIT:
+        events = sum(event.bytes for event in self.state.events)
+        if inline + gates + events + RECORD_BYTES * len(records) > STATE_LIMIT:
             raise StepFailed("", "state_too_large", "The run holds more than it can carry; shorten its outputs.")
 
 

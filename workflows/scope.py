@@ -10,7 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from playbooks.contract import Json
-from playbooks.plan import ChooseStep, DoStep, Frame, IfStep, ParallelStep, PlannedStep, RepeatStep, RunPlan, RunStep
+from playbooks.plan import (
+    ChooseStep,
+    DoStep,
+    Frame,
+    IfStep,
+    ParallelStep,
+    PlannedStep,
+    RepeatStep,
+    RunPlan,
+    RunStep,
+    WaitStep,
+)
 from workflows.state import RunState, StepRecord
 
 
@@ -133,6 +144,12 @@ class PlanIndex:
         for step in steps:
             yield step.path
             yield from self.inside(step)
+
+
+def events_of(index: PlanIndex) -> list[str]:
+    """Names of the events that a plan waits for, sorted."""
+    specs = [step.spec for step in index.steps.values()]
+    return sorted({spec.event for spec in specs if isinstance(spec, WaitStep) and spec.event is not None})
 
 
 @dataclass

@@ -220,6 +220,16 @@ class UndoAsked(BaseModel):
     end: str = ""
 
 
+class Event(Frozen):
+    """An event from outside that no step has taken yet. ``by`` is who sent it."""
+
+    name: str
+    body: dict[str, Json] = Field(default_factory=dict)
+    by: str = ""
+    at: str = ""
+    bytes: int = 0
+
+
 class Seen(Frozen):
     """An accepted decision's receipt, by nonce: the same update gets it again, another is a replay."""
 
@@ -264,6 +274,8 @@ class RunState(BaseModel):
     report_count: int = 0
     reported_phase: str | None = None
     seen: dict[str, Seen] = Field(default_factory=dict)
+    events: list[Event] = Field(default_factory=list)
+    event_nonces: list[str] = Field(default_factory=list)
     desk_keys: dict[str, str] = Field(default_factory=dict)
     open_decisions: list[Decision] = Field(default_factory=list)
 

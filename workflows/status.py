@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from playbooks.contract import Json
 from playbooks.plan import ActionStep, PlannedStep
+from workflows.scope import events_of
 from workflows.state import Gate, RunState, StepRecord
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
         "facts_version": state.facts.version,
         "steps": _steps(run),
         "waiting": [waiting(run, key, gate) for key, gate in gates.items()],
+        "events": events_of(run.index),
         "outputs": state.frames[frame.prefix].outputs if frame.prefix in state.frames else {},
         "undoable": [
             {

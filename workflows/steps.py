@@ -23,6 +23,7 @@ from playbooks.plan import (
 )
 from workflows.attempts import Attempts, Trouble
 from workflows.errors import RunStopped, StepFailed
+from workflows.events import event_taken
 from workflows.gates import parse, with_defaults
 from workflows.messages import DraftsInput, FactChange
 from workflows.questions import closed, live, needs_of, open_gate, timing
@@ -188,11 +189,18 @@ def _given_up(run: Run, step: PlannedStep, place: Place, record: StepRecord, out
 
 
 async def wait_step(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> None:
-    """Let time pass, or wait until a condition over the facts holds."""
+    """Let time pass, or wait until a condition over the facts holds or an event comes."""
     spec = step.spec
     assert isinstance(spec, WaitStep)
     key = place.key(step.path)
     record.status, record.waiting_for = "waiting", "time" if spec.until is None else "condition"
+    if spec.event is not None and spec.waiting is not None:
+        limit = run.state.deadlines.setdefault(key, run.clock.after(spec.waiting.within_seconds))
+        if await event_taken(run, step, place, record, spec.event, limit):
+            _done(run, step, place, record, event=spec.event, by=list(record.by))
+        else:
+            _given_up(run, step, place, record, spec.waiting.terminal.outcome)
+        return
     if spec.until is None:
         seconds = _seconds(step, render(run, spec.for_seconds, place, record, path=step.path))
         limit = run.state.deadlines.setdefault(key, run.clock.after(seconds))

@@ -51,6 +51,17 @@ always:
     on_timeout: [unanswered]
 """
 
+VENDOR = """
+stanch: 1
+id: await-vendor
+version: 1.0.0
+title: Wait for the vendor
+steps:
+  - {id: vendor, wait: {event: confirmed}, within: 1h, on_timeout: [stop]}
+outputs:
+  answer: {type: string, value: "{{ steps.vendor.answer }}"}
+  count: {type: integer, value: "{{ steps.vendor.count }}"}
+"""
 HASTY = """
 stanch: 1
 id: hasty
@@ -149,6 +160,7 @@ async def house(worker_env: Any, tmp_path: Any) -> AsyncIterator[House]:
     (tmp_path / "playbooks").mkdir()
     (tmp_path / "playbooks" / "contain-things.yaml").write_text(PLAYBOOK)
     (tmp_path / "playbooks" / "hasty.yaml").write_text(HASTY)
+    (tmp_path / "playbooks" / "await-vendor.yaml").write_text(VENDOR)
     key = Ed25519PrivateKey.generate()
     installation = Installation(
         library=Library.of(tmp_path / "playbooks"),

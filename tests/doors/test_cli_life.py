@@ -118,3 +118,18 @@ async def test_an_admin_keeps_people_over_v1(house, shell):
     assert await shell.code("root", "people", "token", "nobody") == "not_found"
     assert await shell.code("root", "people", "add", "Eve Smith") == "bad_value"
     assert (await shell.run("root", "people", "add", "eve", "--identity", "slack")).returncode == 2
+
+
+async def test_an_event_is_told_to_the_run_that_waits_for_it(house, shell):
+    incident = await house.start(playbook="await-vendor")
+    told = ("incident", "event", incident, "confirmed", "-f", "answer=yes", "-f", "count=3", "--nonce", "mail-7")
+    assert await shell.code("vic", *told) == "wrong_role"
+    assert await shell.code("amal", "incident", "event", incident, "vendor_called") == "unknown_event"
+    assert await shell.code("amal", "incident", "event", "INC-1999-1", "confirmed") == "not_found"
+    assert "delivered" in (await shell.fine("amal", *told))["message"]
+    shown = await house.ended(incident)
+    assert [(step["path"], step["status"], step["by"]) for step in shown["steps"]] == [("vendor", "done", ["amal"])]
+    received = [entry for entry in house.env.store.journal.entries(incident) if entry["kind"] == "event.received"]
+    assert [entry["body"]["fields"] for entry in received] == [["answer", "count"]]
+    assert shown["runs"][0]["outputs"] == {"answer": "yes", "count": 3}
+    assert await shell.code("amal", *told) == "closed"

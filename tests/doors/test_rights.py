@@ -9,6 +9,7 @@ BODIES = {
     "/v1/incidents": {"playbook": "contain-things"},
     "/v1/incidents/{incident}/decisions": {"step": "go", "verdict": "done"},
     "/v1/incidents/{incident}/facts": {"fact": "x", "value": 1},
+    "/v1/incidents/{incident}/events": {"name": "x"},
     "/v1/incidents/{incident}/clocks": {"clock": "x", "verb": "confirm"},
     "/v1/people": {"name": "eve", "roles": ["admin"]},
     "/v1/hold": {"reason": "look"},

@@ -66,6 +66,16 @@ class SetFact(Body):
     reason: Text = ""
 
 
+class Event(Body):
+    """Something that happened outside, for the runs that wait for its name. Sent again with the same ``nonce`` it
+    counts once."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")
+    body: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")], Any] = Field(default_factory=dict)
+    run: Word | None = None
+    nonce: Word | None = None
+
+
 class SayOfClock(Body):
     """What a person says of a legal clock."""
 

@@ -105,6 +105,12 @@ async def set_fact(desk: ADesk, actor: AnActor, incident: str, body: bodies.SetF
     return receipt(await desk.life.set_fact(incident, actor, body.fact, body.value, body.reason))
 
 
+@v1.post("/incidents/{incident}/events")
+async def event(desk: ADesk, actor: AnActor, incident: str, body: bodies.Event) -> JSONResponse:
+    """Deliver an event to the runs that wait for it."""
+    return receipt(await desk.life.event(incident, actor, body.name, body.body, body.run, body.nonce))
+
+
 @v1.post("/incidents/{incident}/clocks")
 async def clock(desk: ADesk, actor: AnActor, incident: str, body: bodies.SayOfClock) -> JSONResponse:
     """Confirm, correct, submit, dismiss or hand over a legal clock."""

@@ -1,4 +1,4 @@
-"""``stanch incident ack|take|pause|resume|cancel|set|clock|close``."""
+"""``stanch incident ack|take|pause|resume|cancel|set|event|clock|close``."""
 
 import json
 from typing import Any
@@ -9,6 +9,7 @@ from worker.cli.client import at as address
 from worker.cli.client import connect
 from worker.cli.options import as_option, reason_option, run_option
 from worker.cli.output import emit, fail, json_option, show
+from worker.cli.values import pairs
 
 
 def _post(incident: str, verb: str, body: dict[str, Any], person: str | None, as_json: bool) -> None:
@@ -95,6 +96,28 @@ def _value(text: str | None) -> Any:
     return value
 
 
+@click.command("event")
+@click.argument("incident_id", metavar="ID")
+@click.argument("name")
+@click.option("-f", "fields", multiple=True, metavar="NAME=VALUE", help="A field of the event; JSON, else text.")
+@click.option("--nonce", metavar="TEXT", help="Your name for this very event: sent again, it counts once.")
+@run_option
+@as_option
+@json_option
+def event(
+    incident_id: str,
+    name: str,
+    fields: tuple[str, ...],
+    nonce: str | None,
+    run: str | None,
+    as_person: str | None,
+    as_json: bool,
+) -> None:
+    """Tell the runs that wait for the event NAME that it happened."""
+    body = {field: _value(text) for field, text in pairs(fields, "-f").items()}
+    _post(incident_id, "events", {"name": name, "body": body, "run": run, "nonce": nonce}, as_person, as_json)
+
+
 @click.command("clock")
 @click.argument("incident_id", metavar="ID")
 @click.argument("clock_id", metavar="CLOCK")
@@ -140,4 +163,4 @@ def close(incident_id: str, false_alarm: bool, reason: str, as_person: str | Non
     _post(incident_id, "close", body, as_person, as_json)
 
 
-COMMANDS = (ack, take, pause, resume, cancel, set_, clock, close)
+COMMANDS = (ack, take, pause, resume, cancel, set_, event, clock, close)

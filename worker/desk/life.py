@@ -7,6 +7,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from playbooks.contract import Json, NewEntry
+from playbooks.digest import sha256_hex
 from worker.desk.decisions import Actor
 from worker.desk.delivery import deliver
 from worker.desk.refusals import DeskRefusal
@@ -14,7 +15,7 @@ from worker.desk.rights import require
 from worker.desk.times import stamp
 from worker.desk.views import ENDED, Views, hold_document
 from worker.store import Store
-from workflows.messages import ClockChange, CloseRequest, FactChange, PauseRequest, Receipt
+from workflows.messages import ClockChange, CloseRequest, EventGiven, FactChange, PauseRequest, Receipt
 
 CLOCK_VERBS = frozenset({"confirm", "correct", "submit", "dismiss", "handover"})
 NEEDS_REASON = frozenset({"correct", "dismiss", "handover"})
@@ -84,6 +85,39 @@ class Life:
             nonce=secrets.token_urlsafe(16),
         )
         return await self._ask(incident, "set_fact", change)
+
+    async def event(
+        self,
+        incident: str,
+        actor: Actor,
+        name: str,
+        body: dict[str, Json],
+        run: str | None = None,
+        nonce: str | None = None,
+    ) -> Receipt:
+        """Deliver an event to the incident's running runs that wait for its name, or to one.
+
+        ``nonce`` is the sender's name for this very event: delivered again, it counts once.
+
+        Raises:
+            DeskRefusal: ``wrong_role``, ``not_found`` or ``closed``.
+        """
+        require(actor.name, actor.roles, "event")
+        given = EventGiven(
+            name=name,
+            body=body,
+            person=actor.name,
+            door=actor.door,
+            nonce=f"{actor.name}:{nonce or secrets.token_urlsafe(16)}",
+        )
+        update_id = f"event-{sha256_hex(given.nonce.encode())[:32]}"
+        runs = await self._open_runs(incident, run)
+        receipts = [await deliver(self._client, each, "event", given, Receipt, update_id) for each in runs]
+        taken = [receipt.message for receipt in receipts if receipt.accepted]
+        if taken:
+            return Receipt(accepted=True, message=" ".join(taken))
+        # A run that knows the event says more than one that does not.
+        return min(receipts, key=lambda receipt: receipt.code == "unknown_event")
 
     async def clock(self, incident: str, actor: Actor, clock: str, verb: str, at: str | None, reason: str) -> Receipt:
         """Say of a legal clock: confirmed, corrected, submitted, dismissed, handed over.

@@ -135,7 +135,8 @@ def _subject(step: BaseStep) -> str:
         case HumanStep():
             return f"{step.human.strip()}  by {step.owner} within {step.within}"
         case WaitStep():
-            return step.wait.for_ or f"until {step.wait.until}, at most {step.within}"
+            what = f"event {step.wait.event}" if step.wait.event else f"until {step.wait.until}"
+            return step.wait.for_ or f"{what}, at most {step.within}"
         case IfStep():
             return step.if_
         case RepeatStep():

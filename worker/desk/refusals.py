@@ -26,6 +26,8 @@ STATUS = {
     "no_snapshot": 409,
     "unsupported_version": 409,
     "unknown_clock": 404,
+    "unknown_event": 404,
+    "too_many_events": 409,
     "already_started": 409,
     "held": 423,
     "bad_value": 422,

@@ -20,6 +20,7 @@ RIGHTS: dict[str, frozenset[str]] = {
     "start": _ANY_RESPONDER,
     "ack": _ANY_RESPONDER,
     "set": _ANY_RESPONDER,
+    "event": _ANY_RESPONDER,
     "pause": _ANY_RESPONDER,
     "hold_on": _ANY_RESPONDER,
     "undo": _ANY_RESPONDER,
