@@ -161,8 +161,8 @@ def merged(needs: Iterable[Need]) -> list[Need]:
             largest[key] = need
             continue
         first, second = (need, held) if need.count > held.count else (held, need)
-        why = "; ".join(dict.fromkeys(filter(None, (first.why, second.why))))
-        largest[key] = first.model_copy(update={"why": why})
+        reasons = [reason for why in (first.why, second.why) if why for reason in why.split("; ")]
+        largest[key] = first.model_copy(update={"why": "; ".join(dict.fromkeys(reasons))})
     return list(largest.values())
 
 

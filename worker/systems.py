@@ -16,7 +16,8 @@ Connect = Callable[[Mapping[str, Json], Vault], Any]
 
 
 class ConnectedSystems:
-    """Connects by ``activities.systems.<system>.client.connect(config, vault)``, or by a given function.
+    """Connects by ``activities.systems.<system>.client.connect(config, vault)``, or by a given function; for
+    reading only by its ``connect_reading``.
 
     A client may offer ``own`` (names and ids of Stanch's own integration there) and ``close()``.
     """
@@ -26,8 +27,11 @@ class ConnectedSystems:
         configs: Mapping[str, Mapping[str, Json]],
         vault: Vault,
         connect: Mapping[str, Connect] = MappingProxyType({}),
+        *,
+        reading: bool = False,
     ) -> None:
-        self._configs, self._vault, self._connect = configs, vault, connect
+        """``reading``: clients refuse whatever is not a read before it leaves this process."""
+        self._configs, self._vault, self._connect, self._reading = configs, vault, connect, reading
         self._clients: dict[str, Any] = {}
         self._lock = asyncio.Lock()
 
@@ -70,8 +74,15 @@ class ConnectedSystems:
             raise Rejected(
                 f"{system} is not configured for this worker. Nothing was sent. Add [systems.{system}] to stanch.toml."
             )
-        connect = self._connect.get(system) or import_module(f"activities.systems.{system}.client").connect
+        connect = self._connect.get(system) or self._installed(system)
         try:
             return connect(self._configs.get(system, {}), self._vault)
         except SecretError as error:
             raise AuthFailed(f"{system}: {error}") from None
+
+    def _installed(self, system: str) -> Connect:
+        module = import_module(f"activities.systems.{system}.client")
+        connect: Connect | None = getattr(module, "connect_reading", None) if self._reading else module.connect
+        if connect is None:
+            raise Rejected(f"{system} has no client that can only read, so it is not asked. Nothing was sent.")
+        return connect

@@ -22,7 +22,7 @@ from workflows.frames import run_frame, start_frame
 from workflows.gates import parse
 from workflows.passes import repeat_step
 from workflows.run import Run, finish, size_of
-from workflows.scope import Halt, Loop, Place, nested
+from workflows.scope import Halt, Loop, Place, item_key, nested
 from workflows.state import StepRecord
 from workflows.steps import STEPS
 from workflows.values import evaluate, load_reads, render, suppliers
@@ -263,7 +263,7 @@ class Interpreter:
             if len(items) > MAX_ITEMS:
                 message = f"{len(items)} items; at most {MAX_ITEMS}. Use an action that takes all targets at once."
                 raise StepFailed(step.path, "too_many_items", message)
-            record.each, record.items = items, [_key_of(item, number) for number, item in enumerate(items)]
+            record.each, record.items = items, [item_key(item, number) for number, item in enumerate(items)]
         people = tuple(suppliers(self.run, place, values=[step.for_each]))
         turns = asyncio.Semaphore(step.at_once)
 
@@ -309,10 +309,3 @@ async def _all(parts: list[Coroutine[Any, Any, None]]) -> None:
         raise StepFailed(failures[0].path, failures[0].code, causes)
     for end in ends:
         raise end
-
-
-def _key_of(item: Json, number: int) -> str:
-    if isinstance(item, dict):
-        named = next((item[name] for name in ("id", "key", "name") if isinstance(item.get(name), str)), None)
-        return named or str(number)
-    return str(item)[:80] if isinstance(item, str | int | float | bool) else str(number)

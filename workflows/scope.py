@@ -62,6 +62,14 @@ def item_of(loops: Loops) -> str | None:
     return "/".join(str(loop.index) for loop in loops) or None
 
 
+def item_key(item: Json, number: int) -> str:
+    """What people call an item of a ``for_each``: its id, key or name, itself if it is plain, else its number."""
+    if isinstance(item, dict):
+        named = next((item[name] for name in ("id", "key", "name") if isinstance(item.get(name), str)), None)
+        return named or str(number)
+    return str(item)[:80] if isinstance(item, str | int | float | bool) else str(number)
+
+
 def nested(step: PlannedStep) -> Iterator[tuple[str, tuple[PlannedStep, ...]]]:
     """The blocks of steps inside a step of the same frame, by name."""
     spec = step.spec

@@ -35,6 +35,19 @@ async def test_from_start_to_end_by_two_owners_and_the_privacy_officer(house):
     assert shown["waiting"] == []
 
 
+async def test_a_start_says_at_once_where_too_few_people_may_decide(house):
+    started = await house.ask("amal", "POST", "/v1/incidents", {"playbook": "contain-things"})
+    (warning,) = started.json()["warnings"]
+    assert (warning["code"], warning["step"]) == ("approval_unreachable", "go")
+    assert "2 of crm_owner must decide, and 1 who may is there" in warning["message"], "amal asked for it"
+    incident = started.json()["incident"]
+    assert "run.unreachable" in kinds(house, incident)
+    (page,) = [notice for notice in house.env.store.notices.of(incident) if notice["id"].endswith("/unreachable")]
+    assert page["urgency"] == "page" and page["to"] == ["role:incident_commander"]
+    enough = await house.ask("cleo", "POST", "/v1/incidents", {"playbook": "contain-things"})
+    assert enough.json()["warnings"] == []
+
+
 async def test_every_refusal_has_its_code_and_is_journaled(house):
     incident = await house.start("amal")
     card = await house.card(incident, "go")

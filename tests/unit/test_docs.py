@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from activities.catalog import CATALOG
-from activities.systems.salesforce.config import PERMISSIONS, SalesforceConfig
+from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
 from playbooks.compile import validate
 from playbooks.loader import Library, load_text
 from worker.alerts.intake import Intake
@@ -40,6 +40,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "policy": PolicySettings,
     "policy.demands": DemandSettings,
     "systems.salesforce": SalesforceConfig,
+    "systems.salesforce.reading": ReadingCredential,
 }
 
 

@@ -12,7 +12,7 @@ from worker.cli import aftermath, card, deciding, life
 from worker.cli.alert import one_alert
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
-from worker.cli.output import clean, emit, fail, json_option, show
+from worker.cli.output import clean, emit, fail, json_option, say, show
 from worker.cli.values import pairs, typed
 
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
@@ -74,6 +74,8 @@ def start(
         emit(answer)
     elif answer.get("incident"):
         show(answer["incident"])
+        for warning in answer.get("warnings") or ():
+            say(f"warning {warning['code']}: {clean(warning['message'])}")
     else:
         show("Recorded; no detection rule matched, so no incident was opened.")
 

@@ -159,20 +159,30 @@ def schema() -> None:
 
 @playbook.command()
 @click.argument("name")
-@click.option("-i", "--input", "inputs", multiple=True, metavar="K=V")
+@click.option("-i", "--input", "inputs", multiple=True, metavar="K=V", help="An input of the playbook.")
+@click.option("--severity", type=click.IntRange(0, 5), default=3, show_default=True, help="Of the incident.")
+@click.option("--offline", is_flag=True, help="Ask no system; only what the playbook itself says.")
 @json_option
-def plan(name: str, inputs: tuple[str, ...], as_json: bool) -> None:
-    """The plan that a start would freeze: steps, approvals, actions. Changes nothing."""
+def plan(name: str, inputs: tuple[str, ...], severity: int, offline: bool, as_json: bool) -> None:
+    """What a run with these inputs would do: each step with its preview from the live systems, who must approve what
+    and by which rule, and what can be undone. Changes nothing: its clients can only read.
+
+    Exit 1 if a system could not be read, or an effect can never be approved; the plan is shown all the same.
+    """
+    import asyncio
+
     from activities.catalog import CATALOG
     from playbooks.contract import RunContext
-    from worker.desk.playbooks import described, planned
+    from worker.cli.plan import lines
+    from worker.desk.playbooks import described, imagined, planned
+    from worker.dryrun.dryrun import dry_run
 
     settings = _settings()
     source, problems = _source(name, settings)
     if source is None:
         _refuse(problems, as_json)
-    document = described(source)
-    values = typed(pairs(inputs, "-i"), document["inputs"], "-i")
+    values = typed(pairs(inputs, "-i"), described(source)["inputs"], "-i")
+    facts = imagined(source, severity=severity, org=settings.file.organisation)
     compiled = planned(
         source,
         _library(settings.playbook_folders, source),
@@ -180,16 +190,20 @@ def plan(name: str, inputs: tuple[str, ...], as_json: bool) -> None:
         actions=CATALOG.facts(),
         policy=settings.file.policy,
         context=RunContext(mode=settings.mode),
+        facts=facts,
     )
     if compiled.plan is None:
         _refuse(list(compiled.problems), as_json)
+    document = asyncio.run(dry_run(settings, compiled.plan, compiled.digest, facts, offline=offline))
+    document["warnings"] = [problem.as_json() for problem in compiled.problems]
     if as_json:
-        emit({"digest": compiled.digest, "plan": compiled.plan.model_dump(mode="json")})
-        return
-    show(f"plan {compiled.digest}")
-    for line in document["outline"]:
-        show(f"  {clean(line)}")
-    _print(list(compiled.problems))
+        emit({**document, "plan": compiled.plan.model_dump(mode="json")})
+    else:
+        for line in lines(document):
+            show(line)
+        _print(list(compiled.problems))
+    if not document["ok"]:
+        raise click.exceptions.Exit(1)
 
 
 @playbook.command()

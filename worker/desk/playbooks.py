@@ -162,6 +162,21 @@ def _deciders(by: By) -> str:
     return f"{by.count} of {' or '.join(by.roles)}"
 
 
+def imagined(source: Source, *, severity: int, org: str) -> dict[str, Json]:
+    """Facts of an incident that opens at this moment, by name."""
+    moment = stamp()
+    return {
+        "id": "INC-0",
+        "kind": next(iter(source.playbook.starts_on), "unknown"),
+        "severity": severity,
+        "title": source.playbook.title,
+        "opened_at": moment,
+        "detected_at": moment,
+        "first_seen": moment,
+        "org": org,
+    }
+
+
 def planned(
     source: Source,
     library: Library,
@@ -170,26 +185,16 @@ def planned(
     actions: Mapping[str, ActionFacts],
     policy: Policy,
     context: RunContext,
+    facts: Mapping[str, Json],
 ) -> Compiled:
-    """The plan that a start would freeze for an incident that opens at this moment; starts and keeps nothing."""
-    moment = stamp()
-    incident: dict[str, Json] = {
-        "id": "INC-0",
-        "kind": next(iter(source.playbook.starts_on), "unknown"),
-        "severity": 3,
-        "title": source.playbook.title,
-        "opened_at": moment,
-        "detected_at": moment,
-        "first_seen": moment,
-        "org": "",
-    }
+    """The plan that a start would freeze for an incident with these facts; starts and keeps nothing."""
     return compile_plan(
         source,
         library=library,
         actions=actions,
         policy=policy,
         inputs=given,
-        incident=incident,
+        incident=facts,
         context=context,
         regimes=shipped,
     )

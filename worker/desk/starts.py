@@ -24,6 +24,7 @@ from playbooks.problems import Problem
 from playbooks.regimes_loader import shipped
 from worker.desk.not_started import tell_nothing_ran
 from worker.desk.playbooks import listing
+from worker.desk.quorums import warned
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
 from worker.store import Store
@@ -50,13 +51,15 @@ class Installation:
 
 
 class Started(BaseModel):
-    """An incident that exists. ``run`` is absent where nothing could run; then ``problems`` says why."""
+    """An incident that exists. ``run`` is absent where nothing could run; then ``problems`` says why. ``warnings``
+    say where a run that was started will wait for more people than there are."""
 
     incident: str
     run: str | None = None
     playbook: str | None = None
     plan_digest: str | None = None
     problems: list[dict[str, Json]] = []
+    warnings: list[dict[str, Json]] = []
     confirmed: bool = False
 
 
@@ -173,8 +176,10 @@ class Starts:
         )
         with self._store.transaction():
             self._keep(given)
+            warnings = warned(self._store, incident, run, plan, facts.values().get("severity"), starters)
         confirmed = await self._launch(incident, facts, given, count)
-        return Started(incident=incident, run=run, playbook=playbook, plan_digest=digest, confirmed=confirmed)
+        started = Started(incident=incident, run=run, playbook=playbook, plan_digest=digest, confirmed=confirmed)
+        return started.model_copy(update={"warnings": warnings})
 
     async def for_alert(self, incident: str, start: Mapping[str, Any], *, count: int = 1) -> Started:
         """Start what an alert asks for; a playbook that cannot start leaves an incident that says why.

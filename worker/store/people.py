@@ -5,9 +5,12 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
-from sqlalchemy import Row, delete, insert, select, update
+from sqlalchemy import NullPool, Row, create_engine, delete, insert, make_url, select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from worker.store.database import Database, dumps, stamp
 from worker.store.schema import people, tokens
@@ -85,3 +88,23 @@ def _hash(token: str) -> bytes:
 def _person(row: Row[Any]) -> Person:
     identities = tuple((one[0], one[1], one[2]) for one in json.loads(row.identities))
     return Person(row.name, tuple(json.loads(row.roles)), identities)
+
+
+def roster(url: str) -> dict[str, frozenset[str]] | None:
+    """Everybody's roles by name, read without writing anything, not even a migration; ``None`` where there is no
+    store, or none that can be read so."""
+    parts = make_url(url)
+    if parts.get_backend_name() == "sqlite":
+        if not parts.database or not Path(parts.database).is_file():
+            return None
+        path = quote(str(Path(parts.database).resolve()))
+        parts = parts.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
+    engine = create_engine(parts, poolclass=NullPool)
+    try:
+        with engine.connect() as connection:
+            rows = connection.execute(select(people.c.name, people.c.roles)).all()
+    except SQLAlchemyError:
+        return None
+    finally:
+        engine.dispose()
+    return {name: frozenset(json.loads(roles)) for name, roles in rows}

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, ClassVar
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -30,10 +30,20 @@ from activities.systems.salesforce.config import SalesforceConfig
 LIMIT_PAUSE = timedelta(minutes=5)
 """The daily limit rolls over 24 hours: asking again at once only uses it up (facts §1.4)."""
 LOCKED = "UNABLE_TO_LOCK_ROW"
+READS, SIGN_IN = "/services/data/", "/services/oauth2/token"
+"""Where a GET changes nothing (revoking is a GET elsewhere), and where tokens are asked for."""
 
 
-class HostRefused(requests.exceptions.InvalidURL):
-    """A request was about to leave for a host that is not the configured one; it was not sent."""
+class NotSent(requests.exceptions.InvalidURL):
+    """A request was about to leave that must not; it was not sent."""
+
+
+class HostRefused(NotSent):
+    """Its host is not the configured one."""
+
+
+class WriteRefused(NotSent):
+    """It may change something, and the session is for reading only."""
 
 
 class PinnedAdapter(HTTPAdapter):
@@ -73,18 +83,37 @@ class PinnedAdapter(HTTPAdapter):
         return response
 
 
+class ReadingAdapter(PinnedAdapter):
+    """Sends reads of the data API and the sign-in, and nothing else, whatever asks for it."""
+
+    def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:  # type: ignore[override]
+        """Send one request.
+
+        Raises:
+            WriteRefused: It is neither a read nor the sign-in.
+            HostRefused: As of every session.
+        """
+        path = unquote(urlsplit(request.url or "").path)
+        read = request.method == "GET" and path.startswith(READS) and ".." not in path
+        if not read and (request.method, path) != ("POST", SIGN_IN):
+            raise WriteRefused("only reads are allowed here, and this may change something")
+        return super().send(request, **options)
+
+
 class PinnedSession(requests.Session):
     """A session that follows no redirect and trusts no proxy or netrc of its surroundings.
 
     A netrc entry could replace the Authorization header, and a redirect carry it away.
     """
 
+    adapter: ClassVar[type[PinnedAdapter]] = PinnedAdapter
+
     def __init__(self, config: SalesforceConfig) -> None:
         super().__init__()
         self.trust_env = False
         self.last: requests.Response | None = None
         self.adapters.clear()
-        self.mount("https://", PinnedAdapter(config))
+        self.mount("https://", self.adapter(config))
         self.hooks["response"].append(self._keep)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
@@ -93,6 +122,12 @@ class PinnedSession(requests.Session):
 
     def _keep(self, response: requests.Response, *args: Any, **kwargs: Any) -> None:
         self.last = response
+
+
+class ReadingSession(PinnedSession):
+    """A session that can only read: every other request is refused before it leaves this process."""
+
+    adapter = ReadingAdapter
 
 
 class Expired(Exception):
@@ -116,7 +151,7 @@ def mapped(doing: str, *, write: bool = False, session: PinnedSession | None = N
         yield
     except SalesforceError as error:
         raise of_answer(error.status, error.content, doing, write=write, session=session) from None
-    except HostRefused as error:
+    except NotSent as error:
         raise Rejected(f"Salesforce, {doing}: {error}. Nothing was sent.") from None
     except requests.exceptions.ConnectTimeout:
         raise Unavailable(f"Salesforce cannot be reached ({doing}). Nothing was sent.") from None

@@ -17,7 +17,7 @@ import requests
 
 from activities.errors import AuthFailed, ConnectorError, RateLimited
 from activities.ports import Vault
-from activities.systems.salesforce.adapter import Expired, PinnedSession, error_code, mapped, of_answer
+from activities.systems.salesforce.adapter import SIGN_IN, Expired, PinnedSession, error_code, mapped, of_answer
 from activities.systems.salesforce.config import SalesforceConfig
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -42,8 +42,8 @@ class AccessToken:
 class TokenBroker:
     """One sign-in at a time for all threads of a worker."""
 
-    def __init__(self, config: SalesforceConfig, vault: Vault) -> None:
-        self._config, self._vault = config, vault
+    def __init__(self, config: SalesforceConfig, vault: Vault, session: type[PinnedSession] = PinnedSession) -> None:
+        self._config, self._vault, self._session = config, vault, session
         self._lock = threading.Lock()
         self._token: AccessToken | None = None
         self._fingerprint_key: bytes | None = None
@@ -92,10 +92,10 @@ class TokenBroker:
 
     def _sign_in(self) -> AccessToken:
         config = self._config
-        session = PinnedSession(config)
+        session = self._session(config)
         try:
             with mapped("signing in", session=session):
-                answer = session.post(f"{config.token_url}/services/oauth2/token", data=self._form())
+                answer = session.post(config.token_url + SIGN_IN, data=self._form())
             if answer.status_code != 200:
                 raise _refused(answer, session)
             with mapped("signing in"):

@@ -18,7 +18,15 @@ from simple_salesforce.format import format_soql
 
 from activities.errors import AuthFailed, Forbidden, NotFound, Rejected
 from activities.ports import Vault
-from activities.systems.salesforce.adapter import Expired, PinnedSession, error_code, mapped, of_answer, unauthorised
+from activities.systems.salesforce.adapter import (
+    Expired,
+    PinnedSession,
+    ReadingSession,
+    error_code,
+    mapped,
+    of_answer,
+    unauthorised,
+)
 from activities.systems.salesforce.broker import AccessToken, TokenBroker
 from activities.systems.salesforce.config import PERMISSIONS, SalesforceConfig
 from activities.systems.salesforce.grants import GrantReader
@@ -43,24 +51,50 @@ def connect(config: Mapping[str, Any] | SalesforceConfig, vault: Vault) -> "Sale
     Raises:
         AuthFailed: The settings of the org cannot be used; the message says which.
     """
-    if not isinstance(config, SalesforceConfig):
-        try:
-            config = SalesforceConfig.model_validate(config)
-        except ValidationError as error:
-            first = error.errors(include_input=False)[0]
-            place = ".".join(map(str, first["loc"])) or "settings"
-            raise AuthFailed(
-                f"systems.salesforce: {place}: {first['msg']}. Nothing was done. Mend the settings."
-            ) from None
-    return Salesforce(config, vault)
+    return Salesforce(_read(config), vault)
+
+
+def connect_reading(config: Mapping[str, Any] | SalesforceConfig, vault: Vault) -> "Salesforce":
+    """A client that can only read: any other request is refused before it leaves this process.
+
+    It signs in with the reading credential of the settings if there is one, and still knows whom the integration
+    acts as.
+
+    Raises:
+        AuthFailed: As of ``connect``.
+    """
+    config = _read(config)
+    return Salesforce(config.for_reading(), vault, session=ReadingSession, acts_as=config.username)
+
+
+def _read(config: Mapping[str, Any] | SalesforceConfig) -> SalesforceConfig:
+    if isinstance(config, SalesforceConfig):
+        return config
+    try:
+        return SalesforceConfig.model_validate(config)
+    except ValidationError as error:
+        first = error.errors(include_input=False)[0]
+        place = ".".join(map(str, first["loc"])) or "settings"
+        raise AuthFailed(f"systems.salesforce: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
 
 
 class Salesforce:
     """One org, as Stanch's integration sees it."""
 
-    def __init__(self, config: SalesforceConfig, vault: Vault) -> None:
+    def __init__(
+        self,
+        config: SalesforceConfig,
+        vault: Vault,
+        *,
+        session: type[PinnedSession] = PinnedSession,
+        acts_as: str | None = None,
+    ) -> None:
+        """``acts_as`` is the user name of the integration where this client signs in as somebody else."""
         self.config = config
-        self._broker = TokenBroker(config, vault)
+        self._broker = TokenBroker(config, vault, session)
+        self._session_type = session
+        self._acts_as = acts_as if acts_as and acts_as != config.username else None
+        self._acting: str | None = None
         self._local = threading.local()
         self._sessions: list[PinnedSession] = []
         self._sessions_lock = threading.Lock()
@@ -109,12 +143,16 @@ class Salesforce:
     @property
     def own(self) -> tuple[str, ...]:
         """Names and ids of Stanch's own integration, as far as they are known without asking."""
-        known = (self.config.app, self.config.username or "", self._broker.known_user or "")
+        known = (self.config.app, self.config.username, self._broker.known_user, self._acts_as, self._acting)
         return tuple(name for name in known if name)
 
     def own_user(self) -> str:
         """Id of the user that Stanch acts as."""
-        return record_id(self._broker.token().user)
+        if self._acts_as is None:
+            return record_id(self._broker.token().user)
+        if self._acting is None:
+            self._acting = self.user_ids([self._acts_as]).get(self._acts_as.casefold(), "")
+        return self._acting or record_id(self._broker.token().user)
 
     # Reading
 
@@ -330,7 +368,7 @@ class Salesforce:
     def _session(self) -> PinnedSession:
         session = getattr(self._local, "session", None)
         if session is None:
-            session = self._local.session = PinnedSession(self.config)
+            session = self._local.session = self._session_type(self.config)
             with self._sessions_lock:
                 self._sessions.append(session)
         return session

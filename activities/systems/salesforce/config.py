@@ -19,6 +19,36 @@ PERMISSIONS = (
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
+class ReadingCredential(BaseModel):
+    """Whom to sign in as where Stanch only looks; what is left out is as for everything else."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    consumer_key: str | None = None
+    """The app's public client id, or a reference."""
+    consumer_secret: str | None = None
+    """Reference."""
+    username: str | None = None
+    private_key: str | None = None
+    """Reference of the PEM key whose certificate the app holds."""
+
+    @field_validator("consumer_secret", "private_key")
+    @classmethod
+    def _reference(cls, text: str | None) -> str | None:
+        return reference(text)
+
+
+def reference(text: str | None) -> str | None:
+    """A reference to a secret, or nothing.
+
+    Raises:
+        ValueError: It is the secret itself.
+    """
+    if text is not None and not text.startswith("secret:"):
+        raise ValueError("write a reference such as secret:file/PATH, not the secret itself")
+    return text
+
+
 class SalesforceConfig(BaseModel):
     """One org and the integration that Stanch signs in with.
 
@@ -50,6 +80,8 @@ class SalesforceConfig(BaseModel):
     """The integration's name in the org. It is Stanch's own: no action ever touches its tokens."""
     endpoint: str | None = None
     """Loopback address of a simulated org that stands in for the hosts above."""
+    reading: ReadingCredential | None = None
+    """Credential of its own for what only reads: ``stanch playbook plan``."""
     connect_timeout: float = Field(default=5.0, gt=0, le=60)
     read_timeout: float = Field(default=30.0, gt=0, le=300)
     token_minutes: float = Field(default=10.0, gt=0, le=120)
@@ -78,9 +110,7 @@ class SalesforceConfig(BaseModel):
     @field_validator("consumer_secret", "private_key", "fingerprint_key")
     @classmethod
     def _reference(cls, text: str | None) -> str | None:
-        if text is not None and not text.startswith("secret:"):
-            raise ValueError("write a reference such as secret:file/PATH, not the secret itself")
-        return text
+        return reference(text)
 
     @model_validator(mode="after")
     def _credential(self) -> "SalesforceConfig":
@@ -89,6 +119,11 @@ class SalesforceConfig(BaseModel):
         if self.flow == "client_credentials" and not self.consumer_secret:
             raise ValueError("the client_credentials flow needs consumer_secret")
         return self
+
+    def for_reading(self) -> "SalesforceConfig":
+        """The same org, signed in to with the reading credential if there is one."""
+        given = self.reading.model_dump(exclude_none=True) if self.reading else {}
+        return self.model_copy(update={**given, "reading": None})
 
     @property
     def hosts(self) -> frozenset[str]:
