@@ -40,13 +40,18 @@ def test_a_playbook_within_sees_its_inputs_and_nothing_else(capsys) -> None:
         inputs="who: {type: string}\nhow: {type: string, default: 'hand of {{ incident.title }}'}\nn: {type: integer}",
         always="- {id: z, note: end}",
     )
+    child += "outputs:\n  hello: {type: string, value: 'hi {{ inputs.who }}'}\n"
+    child += "  count: {type: integer, value: '{{ inputs.n }}'}\n"
     Path("books/child.yaml").write_text(child)
     Path("stanch.toml").write_text('playbooks = ["books"]\n')
-    book = ANSWERED + "- {id: sub, run: {playbook: child, with: {who: '{{ inputs.name }}', n: '{{ steps.q.n }}'}}}"
+    book = ANSWERED + "- {id: sub, run: {playbook: child, with: {who: '{{ inputs.name }}', n: '{{ steps.q.n }}'}}}\n"
+    book += "- {id: said, note: '{{ steps.sub.hello }}'}\n- {id: more, note: x, when: steps.sub.count > 1}"
     steps = planned(capsys, whole(book, inputs="name: {type: string}"), "-i", "name=Mona")
     assert steps["sub/a"]["text"] == "for Mona by hand of Example"
     assert steps["sub"]["unknown"] == {"n": ["steps.q.n (what people answer)"]}
     assert steps["sub/b"]["text"] == "{{ inputs.n }}", "what is not known stays as it is written"
+    assert steps["said"]["text"] == "hi Mona"
+    assert steps["more"]["because"] == ["steps.sub.count (inputs.n (steps.q.n (what people answer)))"]
     assert (steps["sub/a"]["block"], steps["sub/a"]["depth"], steps["sub/z"]["block"]) == ("child", 1, "always")
 
 

@@ -17,7 +17,7 @@ class Known:
 
     Attributes:
         state: Values, as a run has them.
-        unknown: Step instance, or ``FRAME:INPUT``, to why its value is not known before.
+        unknown: Step instance, one field of it, or ``FRAME:INPUT``, to why its value is not known before.
         maybe: Step instance to what it depends on that it runs at all.
         facts: Fact to why it is not known.
         loops: Paths of the ``for_each`` whose items are not known.
@@ -85,8 +85,9 @@ class Known:
             elif head == "steps" and name in place.frame.paths:
                 path = place.frame.paths[name]
                 key = place.seen(path) or path
-                if key in self.unknown:
-                    unknown.append(f"{shown} ({self.unknown[key]})")
+                reason = self.unknown.get(key) or self.unknown.get(".".join((key, *chain[2:3])))
+                if reason is not None:
+                    unknown.append(f"{shown} ({reason})")
                 elif key in self.maybe:
                     maybe.append(f"whether {name} runs")
         return unknown, maybe

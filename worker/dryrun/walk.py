@@ -4,6 +4,7 @@ Reads are run for real, effects are previewed for real, expressions are evaluate
 an answer, on an effect or on an event is not known before, and says on what it depends; then every way is shown.
 """
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -278,7 +279,14 @@ class DryRun:
                 row.unknown[name] = (f"an expression that fails: {error}",)
         self.known.unknown |= {f"{inner.frame_key}:{name}": ", ".join(reasons) for name, reasons in row.unknown.items()}
         await self._frame(frame, inner, way.inside(frame.playbook.id))
-        self.known.unknown[row.name] = "what the playbook that it runs gives"
+        outputs = self.known.state.records[row.name].output
+        for name, output in frame.outputs.items():
+            open_ = [reason for source in expr.templates(output.value) for reason in self.known.depends(source, inner)]
+            if open_:
+                self.known.unknown[f"{row.name}.{name}"] = ", ".join(dict.fromkeys(open_))
+                continue
+            with contextlib.suppress(expr.ExprError):
+                outputs[name] = self.known.render(output.value, inner)
 
     async def _action(self, row: Row, spec: ActionStep, record: StepRecord) -> None:
         facts = self.plan.actions[spec.name]
