@@ -86,7 +86,7 @@ class CallRecord:
     def _place(self) -> dict[str, Json]:
         call = self._call
         place = {"action": call.action, "version": call.version, "verb": call.verb.value, "step": call.step}
-        return {**place, "pass": call.pass_, "item": call.item, "run": call.run}
+        return {**place, "pass": call.pass_, "item": call.item, "run": call.run, "facts": call.facts_version}
 
     def _begin(self) -> dict[str, Json] | None:
         call, journal = self._call, self._store.journal

@@ -272,6 +272,8 @@ class ActionCall(Frozen):
     """Of those, the ones up to this did not happen: a person found so."""
     context: RunContext = RunContext()
     plan_digest: str = ""
+    facts_version: int = 0
+    """Version of the incident's facts that the step read."""
     permit: Permit | None = None
     undo_args: dict[str, Json] | None = None
     entries: tuple[NewEntry, ...] = ()

@@ -93,6 +93,7 @@ class Attempts:
             denied_tries=self.record.denied_tries,
             context=run.plan.context,
             plan_digest=run.input.plan_digest,
+            facts_version=self.record.facts_version,
             permit=permit,
             undo_args=undo_args,
             entries=tuple(run.state.unrecorded),

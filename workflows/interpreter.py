@@ -130,7 +130,7 @@ class Interpreter:
         if code is None:
             return False
         finish(record, "skipped", self.run.clock.stamp(), code=code)
-        self.run.note("step.skipped", place=place, step=step, code=code)
+        self.run.note("step.skipped", place=place, step=step, code=code, facts=record.facts_version)
         return True
 
     def _is_item(self, step: PlannedStep, place: Place) -> bool:
@@ -203,7 +203,8 @@ class Interpreter:
         else:
             await self._block(step, place, record)
             finish(record, "done", self.run.clock.stamp())
-            self.run.note("step.done", place=place, step=step)
+            way: dict[str, Json] = {"way": record.branch} if isinstance(step.spec, IfStep | ChooseStep) else {}
+            self.run.note("step.done", place=place, step=step, **way)
 
     async def _block(self, step: PlannedStep, place: Place, record: StepRecord) -> None:
         spec = step.spec

@@ -49,9 +49,20 @@ def open_gate(run: Run, step: PlannedStep, place: Place, gate: Gate) -> Gate:
         digest=gate.digest,
         round=gate.round,
         needs=[{"roles": list(need.roles), "count": need.count} for need in gate.needs],
+        shown=_shown(gate),
     )
     tell_gate(run, key, gate, Urgency.HIGH if gate.kind in URGENT else Urgency.NORMAL)
     return gate
+
+
+def _shown(gate: Gate) -> dict[str, Json]:
+    """Number of targets that people are shown, by step."""
+    counts: dict[str, Json] = {}
+    for card in gate.preview:
+        step, count = str(card.get("step")), card.get("count")
+        held = counts.get(step, 0)
+        counts[step] = (held if isinstance(held, int) else 0) + (count if isinstance(count, int) else 0)
+    return counts
 
 
 def tell_gate(run: Run, key: str, gate: Gate, urgency: Urgency, link: int = 0, roles: tuple[str, ...] = ()) -> None:

@@ -33,6 +33,26 @@ async def test_from_start_to_end_by_two_owners_and_the_privacy_officer(house):
     assert sorted(effect["id"] for effect in house.env.world.effects()) == ["t1", "t2", "x"]
     assert [step["status"] for step in shown["steps"] if step["path"] in ("end", "one")] == ["done", "done"]
     assert shown["waiting"] == []
+    why = await house.ask("vic", "GET", f"/v1/incidents/{incident}/why?step=one")
+    assert why.status_code == 200, why.text
+    told, said = why.json(), " ".join(why.json()["sentences"])
+    for part in (
+        "one (lab.touch) ran from",
+        "cleo started it",
+        "go asked 2 of crm_owner to approve",
+        "showing 1 target ",
+        "amal (crm_owner) approved",
+        "bo (crm_owner) approved",
+        "Nothing that was approved had changed when it ran.",
+        "1 changed; verified by reading back.",
+    ):
+        assert part in said, said
+    assert told["missing"] == [] and told["status"] == "done" and told["facts"][0]["version"] >= 1
+    by_seq = {entry["seq"]: entry["kind"] for entry in house.env.store.journal.entries(incident)}
+    kinds = {by_seq[seq] for seq in told["entries"]}
+    assert {"gate.opened", "decision.accepted", "gate.closed", "action.intent", "action.outcome"} <= kinds
+    lost = await house.ask("vic", "GET", f"/v1/incidents/{incident}/why?step=nowhere")
+    assert (lost.status_code, lost.json()["code"]) == (404, "not_found")
 
 
 async def test_a_start_says_at_once_where_too_few_people_may_decide(house):

@@ -51,6 +51,12 @@ async def timeline(desk: ADesk, _actor: AnActor, incident: str, after: int = 0) 
     return {"incident": incident, "entries": desk.store.journal.entries(incident, after)}
 
 
+@v1.get("/incidents/{incident}/why")
+async def why(desk: ADesk, _actor: AnActor, incident: str, step: str, run: str | None = None) -> dict[str, Any]:
+    """Why a step ran, or did not: facts, rule, approvals and plan behind it, in sentences."""
+    return await desk.views.why(incident, step, run)
+
+
 @v1.post("/incidents/{incident}/decisions")
 async def decide(desk: ADesk, actor: ADecider, incident: str, body: bodies.Decide) -> JSONResponse:
     """Decide a waiting question; a refusal of the run comes as a problem with its code."""

@@ -127,6 +127,29 @@ def timeline(incident_id: str, after: int, as_person: str | None, as_json: bool)
         show(timeline_line(entry))
 
 
+@incident.command()
+@click.argument("incident_id", metavar="ID")
+@click.argument("step")
+@click.option("--run", metavar="RUN", help="The run, where several have the step.")
+@as_option
+@json_option
+def why(incident_id: str, step: str, run: str | None, as_person: str | None, as_json: bool) -> None:
+    """Why STEP ran, or did not. The facts, rule, approvals and plan behind it, from the record.
+
+    STEP is a step's id or path; an item of a for_each is STEP[2].
+    """
+    with connect(as_person) as api:
+        told = api.get(at("incidents", incident_id, "why"), step=step, run=run)
+    if as_json:
+        emit(told)
+        return
+    for sentence in told["sentences"]:
+        show(clean(sentence))
+    book, entries = told["playbook"], ", ".join(map(str, told["entries"])) or "none"
+    show(f"{clean(book['id'])} {clean(book['version'])}, line {book['line']}; plan {clean(told['plan_digest'])[:12]}…")
+    show(f"Journal entries: {entries}")
+
+
 def timeline_line(entry: dict[str, Any]) -> str:
     """One journal entry in a line."""
     body = entry.get("body") or {}

@@ -8,8 +8,12 @@ from typing import Any
 from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRejectedError
 from temporalio.service import RPCError
 
+from playbooks.plan import RunPlan
 from worker.desk.refusals import DeskRefusal
+from worker.desk.why import why
+from worker.desk.why_record import Known, split
 from worker.store import Store
+from workflows.scope import PlanIndex
 
 LIVE = timedelta(seconds=3)
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
@@ -112,6 +116,44 @@ class Views:
             "drafts": [_draft(draft) for draft in self._store.drafts.of(incident)],
             "hold": hold_document(self._store),
         }
+
+    async def why(self, incident: str, step: str, run: str | None = None) -> dict[str, Any]:
+        """Why a step ran, or did not, in sentences, with the facts, rule, approvals and entries behind it.
+
+        Raises:
+            DeskRefusal: ``not_found``; ``ambiguous_step`` where several runs have it and none is named.
+        """
+        record = self.known(incident)
+        parts = split(step)
+        ids = [each for each in self.run_ids(incident) if run is None or each == run]
+        held = {each: plan for each in ids if (plan := self._store.incidents.plan(each)) is not None}
+        plans = {each: RunPlan.model_validate(plan["plan"]) for each, plan in held.items()}
+        having = [each for each, plan in plans.items() if parts and parts[0] in PlanIndex(plan).steps]
+        if parts is None or not having:
+            where = f"the run {run}" if run is not None else "any run"
+            raise DeskRefusal(
+                "not_found",
+                f"There is no step {step[:200]} in {where} of {incident}. Nothing was done.",
+                f"`stanch incident show {incident}` lists the steps and the runs.",
+            )
+        if len(having) > 1:
+            raise DeskRefusal(
+                "ambiguous_step",
+                f"{step} is a step of {len(having)} runs: {', '.join(having)}. Nothing was done.",
+                "Name one with --run.",
+            )
+        (name,) = having
+        status = await self.status(f"incident/{incident}") or {}
+        known = Known(
+            run=name,
+            plan=plans[name],
+            plan_digest=held[name]["digest"],
+            entries=self._store.journal.entries(incident),
+            status=await self.status(name) or {"status": "starting", "steps": []},
+            given=self._store.incidents.load_run(name) or {},
+            facts=status.get("facts") or record.get("facts") or {},
+        )
+        return {"incident": incident, **why(known, *parts)}
 
     async def overview(self) -> list[dict[str, Any]]:
         """One row for each incident, newest first, from snapshots."""
