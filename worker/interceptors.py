@@ -29,6 +29,8 @@ TAKEN = {
     "facts_set": "FactsSet",
     "pause": "PauseRequest",
     "resume": "PauseRequest",
+    "review": "ReviewRequest",
+    "review_opened": "ReviewOpened",
     "run_changed": "RunChanged",
     "set_fact": "FactChange",
     "take": "PauseRequest",

@@ -40,10 +40,14 @@ from workflows.messages import (
     PauseRequest,
     Receipt,
     RecordInput,
+    ReviewOpened,
+    ReviewRequest,
     RunChanged,
 )
+from workflows.reviews import open_review, take_review
 from workflows.run import Budget
 from workflows.state import STATE_VERSION, IncidentRun, IncidentState
+from workflows.status import incident_status
 
 CLOSED = frozenset({"closed", "false_alarm"})
 FIRST_MOMENT = timedelta(seconds=0.3)
@@ -284,6 +288,22 @@ class Incident:
             self._date(change, run=report.run)
 
     @workflow.signal
+    def review_opened(self, report: ReviewOpened) -> None:
+        """Somebody broke the glass in a run; the incident stays open until somebody else has reviewed it."""
+        notice = open_review(self._state, report, self._given.incident, self._clock.stamp())
+        if notice is not None:
+            self._state.notices.append(notice)
+            self._note("review.opened", run=report.run, step=report.step, round=report.round, person=report.person)
+
+    @workflow.update
+    def review(self, request: ReviewRequest) -> Receipt:
+        """What somebody else finds of a broken glass."""
+        receipt, about = take_review(self._state, request, self._clock.stamp())
+        kind = "review.done" if receipt.accepted else "review.refused"
+        self._note(kind, actor=request.person, text=request.reason, **about)
+        return receipt
+
+    @workflow.signal
     def alerts_attached(self, report: AlertsAttached) -> None:
         """Further alerts of the same incident, at most one signal each five seconds."""
         self._state.alerts, self._state.last_alert = max(self._state.alerts, report.count), report.last
@@ -355,9 +375,9 @@ class Incident:
         """Close, unless something is still owed."""
         if self._state.status in CLOSED:
             return Receipt(accepted=False, code="closed", message="The incident is already closed.")
-        if request.status not in CLOSED:
-            return Receipt(accepted=False, code="bad_value", message="Close as closed or as false_alarm.")
         refusal = not_closable(self._state)
+        if request.status not in CLOSED:
+            refusal = "bad_value", "Close as closed or as false_alarm."
         if refusal is not None:
             self._note("incident.close_refused", actor=request.person, code=refusal[0])
             return Receipt(accepted=False, code=refusal[0], message=refusal[1])
@@ -377,21 +397,4 @@ class Incident:
     @workflow.query
     def status(self) -> dict[str, Json]:
         """The incident for display."""
-        state = self._state
-        return {
-            "incident": self._given.incident,
-            "status": state.status,
-            "mode": self._given.context.mode.value,
-            "facts": {name: fact.model_dump(mode="json") for name, fact in state.facts.facts.items()},
-            "facts_version": state.facts.version,
-            "alerts": state.alerts,
-            "last_alert": state.last_alert,
-            "runs": {name: {"status": run.status, "phase": run.phase} for name, run in state.runs.items()},
-            "commander": state.commander,
-            "clocks": list(state.clocks),
-            "clock_versions": dict(state.clock_versions),
-            "dated": dict(state.dated),
-            "opened_at": state.opened_at,
-            "closed_at": state.closed_at,
-            "as_of": self._clock.stamp(),
-        }
+        return incident_status(self._given, self._state, self._clock.stamp())

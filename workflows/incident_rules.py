@@ -81,6 +81,12 @@ def not_closable(state: IncidentState) -> tuple[str, str] | None:
     running = [name for name, run in state.runs.items() if run.status not in ENDED]
     if running:
         return "run_active", f"Still running: {', '.join(running)}. The incident stays open; let them end."
+    unreviewed = [f"{review.step} of {review.run}" for review in state.reviews if review.verdict is None]
+    if unreviewed:
+        return (
+            "review_open",
+            f"Nobody has reviewed the break-glass at {', '.join(unreviewed)}. The incident stays open.",
+        )
     open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open")]
     if open_clocks:
         return (

@@ -129,6 +129,35 @@ class RunChanged(Frozen):
     at: str = ""
 
 
+class ReviewOpened(Frozen):
+    """Signal ``review_opened`` of a run to its incident: ``person`` broke the glass at ``step``, round ``round``.
+
+    ``roles`` own what it let through; the incident commander may review it, too.
+    """
+
+    run: str
+    seq: int
+    step: str
+    round: int
+    person: str
+    roles: tuple[str, ...] = ()
+    at: str = ""
+
+
+class ReviewRequest(Frozen):
+    """Update ``review`` of an incident: what somebody else finds of a broken glass, with a reason.
+
+    ``verdict`` is ``justified not_justified``; ``roles`` are the person's at that moment, as the desk read them.
+    """
+
+    person: str
+    roles: tuple[str, ...]
+    step: str
+    verdict: str
+    reason: str
+    run: str | None = None
+
+
 class FactChange(Frozen):
     """A fact with its provenance. ``trust`` is ``person read alert``, strongest first."""
 

@@ -139,6 +139,7 @@ def _conclude(run: Run, step: PlannedStep, place: Place, key: str, gate: Gate) -
     )
     if gate.break_glass is not None:
         run.state.warnings.append(f"{step.path}: break-glass by {', '.join(gate.decided_by)}; review it afterwards.")
+        run.reporter.glass_broken(key, gate)
     roles = dict.fromkeys(role for need in gate.needs for role in need.roles)
     run.tell(
         f"{key}:result{gate.round}",

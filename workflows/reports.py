@@ -8,8 +8,9 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from playbooks.plan import ActionStep
-from workflows.messages import FactChange, FactsSet, RunChanged
+from workflows.messages import FactChange, FactsSet, ReviewOpened, RunChanged
 from workflows.scope import path_of
+from workflows.state import Gate
 
 if TYPE_CHECKING:
     from workflows.run import Run
@@ -18,6 +19,13 @@ FIRST_MOMENT = 0.5
 """Seconds for which the first steps go before the first report, which would take their turns at the worker."""
 LAST_TRIES = 6
 """At its end a run waits about 12 s for an incident that does not answer, then ends all the same."""
+
+
+SIGNALS: dict[str, type[RunChanged] | type[FactsSet] | type[ReviewOpened]] = {
+    "run_changed": RunChanged,
+    "facts_set": FactsSet,
+    "review_opened": ReviewOpened,
+}
 
 
 class Reporter:
@@ -55,7 +63,23 @@ class Reporter:
         seq = self._run.state.report_count + 1
         self._put("facts_set", FactsSet(run=self._run.input.run, seq=seq, changes=changes, dated=dated))
 
-    def _put(self, signal: str, body: RunChanged | FactsSet) -> None:
+    def glass_broken(self, key: str, gate: Gate) -> None:
+        """Report that an approval was passed by break-glass, for somebody else to review."""
+        run = self._run
+        self._put(
+            "review_opened",
+            ReviewOpened(
+                run=run.input.run,
+                seq=run.state.report_count + 1,
+                step=key,
+                round=gate.round,
+                person=gate.decided_by[0],
+                roles=tuple(dict.fromkeys(role for need in gate.needs for role in need.roles)),
+                at=run.clock.stamp(),
+            ),
+        )
+
+    def _put(self, signal: str, body: RunChanged | FactsSet | ReviewOpened) -> None:
         state = self._run.state
         state.report_count += 1
         waiting = state.reports[self._on_its_way :]
@@ -107,9 +131,8 @@ class Reporter:
 
     async def _send(self, report: dict[str, Any]) -> bool:
         incident = workflow.get_external_workflow_handle(f"incident/{self._run.input.incident}")
-        model = RunChanged if report["signal"] == "run_changed" else FactsSet
         try:
-            await incident.signal(report["signal"], model.model_validate(report["body"]))
+            await incident.signal(report["signal"], SIGNALS[report["signal"]].model_validate(report["body"]))
         except FailureError:
             return False
         return True

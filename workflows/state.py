@@ -295,6 +295,20 @@ class IncidentRun(BaseModel):
     """Whether a later run took over its state and reports for it."""
 
 
+class Review(BaseModel):
+    """The after-review of a broken glass. ``verdict`` is ``justified not_justified``, ``None`` until then."""
+
+    run: str
+    step: str
+    round: int
+    person: str
+    roles: list[str]
+    opened_at: str
+    verdict: str | None = None
+    by: str = ""
+    at: str | None = None
+
+
 class IncidentState(BaseModel):
     """Everything of an incident that outlives one execution."""
 
@@ -316,6 +330,7 @@ class IncidentState(BaseModel):
     clocks_stale: bool = True
     reminded: list[str] = Field(default_factory=list)
     commander: str = ""
+    reviews: list[Review] = Field(default_factory=list)
     unrecorded: list[NewEntry] = Field(default_factory=list)
     notices: list[Notice] = Field(default_factory=list)
     entry_count: int = 0

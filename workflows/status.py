@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 
 from playbooks.contract import Json
 from playbooks.plan import ActionStep, PlannedStep
+from workflows.messages import IncidentInput
+from workflows.reviews import shown_review
 from workflows.scope import events_of
-from workflows.state import Gate, RunState, StepRecord
+from workflows.state import Gate, IncidentState, RunState, StepRecord
 
 if TYPE_CHECKING:
     from workflows.run import Run
@@ -157,3 +159,25 @@ def what_next(gate: Gate) -> str:
     if gate.terminal is None:
         return "It waits until somebody answers."
     return f"If nobody answers, {ENDS[gate.terminal.outcome]}."
+
+
+def incident_status(given: IncidentInput, state: IncidentState, as_of: str) -> dict[str, Json]:
+    """An incident for display: the answer to its query ``status``, and the snapshot that the store keeps."""
+    return {
+        "incident": given.incident,
+        "status": state.status,
+        "mode": given.context.mode.value,
+        "facts": {name: fact.model_dump(mode="json") for name, fact in state.facts.facts.items()},
+        "facts_version": state.facts.version,
+        "alerts": state.alerts,
+        "last_alert": state.last_alert,
+        "runs": {name: {"status": run.status, "phase": run.phase} for name, run in state.runs.items()},
+        "commander": state.commander,
+        "reviews": [shown_review(review) for review in state.reviews],
+        "clocks": list(state.clocks),
+        "clock_versions": dict(state.clock_versions),
+        "dated": dict(state.dated),
+        "opened_at": state.opened_at,
+        "closed_at": state.closed_at,
+        "as_of": as_of,
+    }

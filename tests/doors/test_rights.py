@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-PATHS = {"{incident}": "INC-1999-1", "{name}": "amal", "{playbook}": "contain-things", "{source}": "siem"}
+PATHS = {"{role}": "crm_owner", "{incident}": "INC-1999-1", "{name}": "amal", "{playbook}": "contain-things", "{source}": "siem"}
 BODIES = {
     "/v1/incidents": {"playbook": "contain-things"},
     "/v1/incidents/{incident}/decisions": {"step": "go", "verdict": "done"},
     "/v1/incidents/{incident}/facts": {"fact": "x", "value": 1},
     "/v1/incidents/{incident}/events": {"name": "x"},
     "/v1/incidents/{incident}/clocks": {"clock": "x", "verb": "confirm"},
+    "/v1/incidents/{incident}/reviews": {"step": "go", "verdict": "justified", "reason": "so"},
+    "/v1/people/{name}/delegations": {"role": "crm_owner", "to": "bo", "until": "1h"},
     "/v1/people": {"name": "eve", "roles": ["admin"]},
     "/v1/hold": {"reason": "look"},
 }

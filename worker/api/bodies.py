@@ -58,6 +58,15 @@ class Undo(OfRun):
     step: Word | None = None
 
 
+class Review(Body):
+    """What somebody finds of a broken glass."""
+
+    step: Word
+    verdict: Word
+    reason: Text
+    run: Word | None = None
+
+
 class SetFact(Body):
     """Set a fact; ``null`` clears it."""
 

@@ -93,6 +93,12 @@ async def rerun(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun) 
     return receipt(await desk.aftermath.rerun(incident, actor, body.run, body.reason))
 
 
+@v1.post("/incidents/{incident}/reviews")
+async def review(desk: ADesk, actor: AnActor, incident: str, body: bodies.Review) -> JSONResponse:
+    """Say whether a break-glass was justified; who broke it may not."""
+    return receipt(await desk.aftermath.review(incident, actor, body.step, body.verdict, body.reason, body.run))
+
+
 @v1.post("/incidents/{incident}/take")
 async def take(desk: ADesk, actor: AnActor, incident: str, body: bodies.Reason) -> JSONResponse:
     """Become the incident's commander."""

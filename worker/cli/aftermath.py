@@ -1,4 +1,4 @@
-"""``stanch incident undo|rerun``: after things went wrong."""
+"""``stanch incident undo|rerun|review``: after things went wrong."""
 
 import time
 from datetime import UTC, datetime
@@ -105,4 +105,25 @@ def rerun(incident_id: str, run: str | None, reason: str, as_person: str | None,
         show(answer["message"])
 
 
-COMMANDS = (undo, rerun)
+@click.command()
+@click.argument("incident_id", metavar="ID")
+@click.argument("step")
+@click.option("--verdict", required=True, type=click.Choice(["justified", "not_justified"]))
+@click.option("--reason", required=True, metavar="T", help="Why; kept in the record.")
+@run_option
+@as_option
+@json_option
+def review(
+    incident_id: str, step: str, verdict: str, reason: str, run: str | None, as_person: str | None, as_json: bool
+) -> None:
+    """Say whether the break-glass at STEP was justified. Who broke it may not; until then nothing closes."""
+    body = {"step": step, "verdict": verdict, "reason": reason, "run": run}
+    with connect(as_person) as api:
+        answer = api.post(at("incidents", incident_id, "reviews"), body)
+    if as_json:
+        emit(answer)
+    else:
+        show(answer["message"])
+
+
+COMMANDS = (undo, rerun, review)

@@ -86,7 +86,9 @@ def commands(incident: str, entry: Mapping[str, Any]) -> list[str]:
     where = f"{incident} {step}"
     lines = []
     for verdict in entry["verdicts"]:
-        if verdict == "approve" and entry["kind"] == "undo":
+        if entry["kind"] == "review":
+            lines.append(f"stanch incident review {where} --verdict {verdict} --reason 'WHY'")
+        elif verdict == "approve" and entry["kind"] == "undo":
             lines.append(f"stanch incident undo {incident} --digest {digest}")
         elif verdict in ("approve", "deny"):
             lines.append(f"stanch incident {verdict} {where} --digest {digest}")

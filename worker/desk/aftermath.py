@@ -1,4 +1,4 @@
-"""After things went wrong: undo what a run did, rerun what failed in it.
+"""After things went wrong: undo what a run did, rerun what failed in it, review a broken glass.
 
 A run that goes on is asked itself. For one that has ended a further run takes over the state in which it ended; the
 earlier run is then part of the later one's past, and whoever names it means the later one.
@@ -21,7 +21,7 @@ from worker.desk.times import stamp
 from worker.desk.views import ENDED, Views
 from worker.store import Store
 from workflows.compensation import beyond_undo, nothing_to_undo
-from workflows.messages import After, Receipt, RunInput, UndoRequest
+from workflows.messages import After, Receipt, ReviewRequest, RunInput, UndoRequest
 from workflows.resumption import for_rerun, for_undo
 from workflows.scope import PlanIndex
 from workflows.state import STATE_VERSION, RunState
@@ -80,6 +80,18 @@ class Aftermath:
         after = After(verb="rerun", of=given.run, person=actor.name, reason=reason)
         again = ", ".join(resumed.again[:8]) + (f" and {len(resumed.again) - 8} more" if resumed.again[8:] else "")
         return await self._go_on(actor, given, after, resumed.state, f"again: {again}")
+
+    async def review(
+        self, incident: str, actor: Actor, step: str, verdict: str, reason: str, run: str | None = None
+    ) -> Receipt:
+        """Say of a broken glass whether it was justified; never by who broke it."""
+        require(actor.name, actor.roles, "review")
+        self._views.known(incident)
+        request = ReviewRequest(
+            person=actor.name, roles=actor.roles, step=step, verdict=verdict, reason=reason, run=run
+        )
+        workflow = f"incident/{incident}"
+        return await deliver(self._client, workflow, "review", request, Receipt, f"review-{secrets.token_hex(12)}")
 
     def _open(self, incident: str, undone: str) -> None:
         record = self._views.known(incident)

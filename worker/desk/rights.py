@@ -25,6 +25,7 @@ RIGHTS: dict[str, frozenset[str]] = {
     "hold_on": _ANY_RESPONDER,
     "undo": _ANY_RESPONDER,
     "rerun": _ANY_RESPONDER,
+    "review": _ANY_RESPONDER,
     "take": _COMMAND,
     "resume": _COMMAND,
     "cancel": _COMMAND,

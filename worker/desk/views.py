@@ -104,7 +104,10 @@ class Views:
             "alerts": self._store.incidents.alerts(incident),
             "runs": [_run(run) for run in runs],
             "steps": [_step(run["run"], step) for run in runs for step in run.get("steps", [])],
-            "waiting": self._with_people([entry for run in runs for entry in run.get("waiting", [])]),
+            "waiting": self._with_people(
+                [*(entry for run in runs for entry in run.get("waiting", [])), *open_reviews(status)]
+            ),
+            "reviews": status.get("reviews", []),
             "undoable": [
                 {"run": run["run"], **entry}
                 for run in runs
@@ -186,6 +189,8 @@ class Views:
         for each in ids:
             for run in await self.runs(each):
                 found.extend({"incident": each, **entry} for entry in run.get("waiting", []))
+            status = await self.status(f"incident/{each}", live=False) or {}
+            found.extend({"incident": each, **entry} for entry in open_reviews(status))
         return sorted(self._with_people(found), key=lambda entry: entry.get("until") or "9999")
 
     def _with_people(self, waiting: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -216,6 +221,11 @@ def followed(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if after["verb"] == "undo" and run["status"] == "undone" and not run.get("undoable"):
             earlier["status"] = "undone"
     return list(shown.values())
+
+
+def open_reviews(status: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """After-reviews of an incident that wait for somebody."""
+    return [entry for entry in status.get("reviews", ()) if entry["verdict"] is None]
 
 
 def eligible(entry: dict[str, Any], people: Mapping[str, frozenset[str]]) -> dict[str, Any]:
