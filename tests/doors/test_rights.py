@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-PATHS = {"{role}": "crm_owner", "{incident}": "INC-1999-1", "{name}": "amal", "{playbook}": "contain-things", "{source}": "siem"}
+PATHS = {
+    "{role}": "crm_owner",
+    "{incident}": "INC-1999-1",
+    "{name}": "amal",
+    "{playbook}": "contain-things",
+    "{source}": "siem",
+}
 BODIES = {
     "/v1/incidents": {"playbook": "contain-things"},
     "/v1/incidents/{incident}/decisions": {"step": "go", "verdict": "done"},

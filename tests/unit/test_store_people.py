@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from worker.store import Store
-from worker.store.people import Person
+from worker.store.people import Delegation, Person
 
 
 def test_somebody_is_known_with_roles_and_identities(store: Store) -> None:
@@ -56,3 +56,22 @@ def test_no_token_can_be_read_from_the_store(store: Store, home: Path) -> None:
     assert len(rows) == 1 and token.removeprefix("stanch_") not in str(rows)
     for path in home.rglob("*"):
         assert not path.is_file() or token.removeprefix("stanch_").encode() not in path.read_bytes()
+
+
+def test_a_role_handed_over_is_the_other_s_until_then_and_no_longer_than_its_person_has_it(store: Store) -> None:
+    store.people.add("amal", ["crm_owner", "legal"])
+    store.people.add("bo", ["viewer"])
+    token = store.people.issue_token("bo")
+    store.people.delegate(Delegation("amal", "crm_owner", "bo", "2999-01-01T00:00:00.000000Z", "root"))
+    roles = {person.name: person.roles for person in store.people.list()}
+    assert roles == {"amal": ("legal",), "bo": ("viewer", "crm_owner")}
+    bo = store.people.by_token(token)
+    assert bo is not None and bo.roles == ("viewer", "crm_owner") and bo.own == ("viewer",)
+    amal = store.people.get("amal")
+    assert amal is not None and [one.to for one in amal.away] == ["bo"]
+    store.people.add("amal", ["legal"])
+    assert [person.roles for person in store.people.list()] == [("legal",), ("viewer",)]
+    store.people.add("amal", ["crm_owner"])
+    store.people.delegate(Delegation("amal", "crm_owner", "bo", "2001-01-01T00:00:00.000000Z"))
+    assert [person.roles for person in store.people.list()] == [("crm_owner",), ("viewer",)]
+    assert store.people.end_delegation("amal", "crm_owner") and not store.people.end_delegation("amal", "crm_owner")

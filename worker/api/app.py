@@ -75,6 +75,22 @@ async def revoke_token(desk: ADesk, actor: AnActor, name: str) -> dict[str, Any]
     return {"name": name, "revoked": desk.people.revoke(name)}
 
 
+@v1.post("/people/{name}/delegations", status_code=201)
+async def delegate(desk: ADesk, actor: AnActor, name: str, body: bodies.Delegate) -> dict[str, Any]:
+    """Hand a role of one's own to somebody else for a time; an administrator may for anybody."""
+    if actor.name != name:
+        require(actor.name, actor.roles, "people")
+    return desk.people.delegate(name, body.role, body.to, body.until, by=actor.name, door=actor.door)
+
+
+@v1.delete("/people/{name}/delegations/{role}")
+async def end_delegation(desk: ADesk, actor: AnActor, name: str, role: str) -> dict[str, Any]:
+    """Take a role back before its time."""
+    if actor.name != name:
+        require(actor.name, actor.roles, "people")
+    return desk.people.end_delegation(name, role, by=actor.name, door=actor.door)
+
+
 @v1.get("/hold")
 async def hold(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
     """Whether every new effect is held."""

@@ -115,6 +115,14 @@ class Identity(Body):
     external_id: Word
 
 
+class Delegate(Body):
+    """Hand a role to somebody else; ``until`` is an instant, or a duration such as ``8h``."""
+
+    role: Word
+    to: Word
+    until: Word
+
+
 class AddPerson(Body):
     """Add or change a person."""
 

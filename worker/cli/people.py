@@ -28,6 +28,10 @@ class _Register(Protocol):
 
     def revoke(self, name: str) -> int: ...
 
+    def delegate(self, name: str, role: str, to: str, until: str, *, by: str, door: str) -> dict[str, Any]: ...
+
+    def end_delegation(self, name: str, role: str, *, by: str, door: str) -> dict[str, Any]: ...
+
 
 class _Remote:
     """People over ``/v1``."""
@@ -47,6 +51,13 @@ class _Remote:
 
     def revoke(self, name: str) -> int:
         return int(self._api.delete(at("people", name, "token"))["revoked"])
+
+    def delegate(self, name: str, role: str, to: str, until: str, *, by: str, door: str) -> dict[str, Any]:
+        # Who asks, and at which door, the server knows from the token.
+        return dict(self._api.post(at("people", name, "delegations"), {"role": role, "to": to, "until": until}))
+
+    def end_delegation(self, name: str, role: str, *, by: str, door: str) -> dict[str, Any]:
+        return dict(self._api.delete(at("people", name, "delegations", role)))
 
 
 @contextmanager
@@ -85,6 +96,10 @@ def list_(as_person: str | None, as_json: bool) -> None:
         return
     for person in found:
         show(f"{clean(person['name']):<24} {', '.join(person['roles']) or 'no roles'}")
+        for one in person.get("away", ()):
+            show(f"{'':<24} {one['role']} is with {clean(one['to'])} until {one['until'][:16]}Z")
+        for one in person.get("lent", ()):
+            show(f"{'':<24} {one['role']} from {clean(one['by'])} until {one['until'][:16]}Z")
     if not found:
         show("Nobody is known yet. `stanch people add NAME --role ROLE` adds the first.")
 
@@ -125,6 +140,34 @@ def token(name: str, as_person: str | None, as_json: bool) -> None:
     else:
         say(f"The token of {clean(name)}; it is stored hashed and cannot be shown again:")
         show(made)
+
+
+@people.command()
+@click.argument("name")
+@click.argument("role")
+@click.option("--to", metavar="OTHER", help="Who decides by the role meanwhile.")
+@click.option("--until", metavar="WHEN", help="An instant with its zone, or a duration such as 8h; at most 30d.")
+@click.option("--end", is_flag=True, help="Take the role back now.")
+@as_option
+@json_option
+def delegate(
+    name: str, role: str, to: str | None, until: str | None, end: bool, as_person: str | None, as_json: bool
+) -> None:
+    """Hand NAME's ROLE to somebody else for a time. Meanwhile NAME decides nothing by it."""
+    if end == bool(to and until) or (end and (to or until)):
+        raise click.UsageError("Give --to OTHER and --until WHEN, or --end.")
+    with _register(as_person) as register:
+        if end:
+            person = register.end_delegation(name, role, by="home", door="cli")
+        else:
+            person = register.delegate(name, role, str(to), str(until), by="home", door="cli")
+    if as_json:
+        emit({"ok": True, **person})
+    elif end:
+        show(f"{clean(name)} has {clean(role)} again.")
+    else:
+        away = next(one for one in person["away"] if one["role"] == role)
+        show(f"{clean(role)} of {clean(name)} is with {clean(to)} until {away['until'][:16]}Z.")
 
 
 @people.command()

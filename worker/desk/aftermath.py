@@ -14,6 +14,7 @@ from temporalio.client import Client
 from playbooks.contract import NewEntry
 from worker.desk.decisions import Actor
 from worker.desk.delivery import deliver
+from worker.desk.open_incidents import CLOSED
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.starts import Starts, snapshot_of
@@ -25,8 +26,6 @@ from workflows.messages import After, Receipt, ReviewRequest, RunInput, UndoRequ
 from workflows.resumption import for_rerun, for_undo
 from workflows.scope import PlanIndex
 from workflows.state import STATE_VERSION, RunState
-
-CLOSED = frozenset({"closed", "false_alarm"})
 
 
 class Aftermath:

@@ -18,6 +18,7 @@ from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
 from worker.desk.views import Views
 from worker.store import Store
+from workflows.gates import BREAK_GLASS_ROLE
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Decisions:
     async def _decide(self, incident: str, actor: Actor, choice: Choice) -> DecisionReceipt:
         _check(choice)
         run, waiting = await self._question(incident, choice)
+        self._holds(actor, choice, waiting or {})
         digest = _digest(choice, (waiting or {}).get("digest", ""))
         nonce = choice.nonce or self.nonces.issue(actor.name, run, choice.step, digest)
         if not self.nonces.belongs(nonce, actor.name, run, choice.step, digest):
@@ -120,6 +122,25 @@ class Decisions:
         )
         update_id = f"decide-{secrets.token_hex(12)}"
         return await deliver(self._client, run, "decide", decision, DecisionReceipt, update_id)
+
+    def _holds(self, actor: Actor, choice: Choice, waiting: dict[str, Any]) -> None:
+        """Refuse by its right name a decision of somebody who has handed the deciding role to another.
+
+        Raises:
+            DeskRefusal: ``delegated_away``.
+        """
+        person = self._store.people.get(actor.name)
+        needs = (waiting.get("who") or {}).get("needs", ())
+        asked = {role for need in needs for role in need["roles"]}
+        if choice.verdict == "break_glass":
+            asked = {BREAK_GLASS_ROLE}
+        gone = [one for one in person.away if one.role in asked] if person else []
+        if gone and not asked & set(actor.roles):
+            raise DeskRefusal(
+                "delegated_away",
+                f"{actor.name} has handed {gone[0].role} to {gone[0].to} until {gone[0].until}. Nothing was counted.",
+                f"{gone[0].to} decides; `stanch people delegate {actor.name} {gone[0].role} --end` takes it back.",
+            )
 
     async def _question(self, incident: str, choice: Choice) -> tuple[str, dict[str, Any] | None]:
         """The run that is meant, and its waiting entry if it has one now."""

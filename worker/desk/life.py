@@ -10,6 +10,7 @@ from playbooks.contract import Json, NewEntry
 from playbooks.digest import sha256_hex
 from worker.desk.decisions import Actor
 from worker.desk.delivery import deliver
+from worker.desk.open_incidents import note_in_open
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.times import stamp
@@ -159,14 +160,14 @@ class Life:
         if not reason.strip():
             raise DeskRefusal("bad_value", "A hold needs a reason. Nothing was held.", "Add --reason TEXT.")
         self._store.hold.set(reason, actor.name)
-        self._note_open(actor, "hold.set", reason)
+        note_in_open(self._store, actor.name, actor.door, "hold.set", text=reason)
         return hold_document(self._store)
 
     def hold_off(self, actor: Actor) -> dict[str, Json]:
         """Let effects go on."""
         require(actor.name, actor.roles, "hold_off")
         self._store.hold.clear(actor.name)
-        self._note_open(actor, "hold.cleared", "")
+        note_in_open(self._store, actor.name, actor.door, "hold.cleared")
         return hold_document(self._store)
 
     async def _each_run(self, incident: str, actor: Actor, update: str, run: str | None, reason: str) -> Receipt:
@@ -214,8 +215,3 @@ class Life:
             text=text,
         )
         self._store.journal.append(incident, [entry])
-
-    def _note_open(self, actor: Actor, kind: str, reason: str) -> None:
-        for record in self._store.incidents.list():
-            if record.get("status", "open") not in ("closed", "false_alarm"):
-                self._note(record["incident"], actor, kind, {}, reason)

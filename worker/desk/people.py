@@ -1,12 +1,19 @@
-"""People: roles, identities at the doors, tokens (shown once, kept hashed)."""
+"""People: roles, also handed to others for a time, identities at the doors, tokens (shown once, kept hashed)."""
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from worker.desk.open_incidents import note_in_open
 from worker.desk.refusals import DeskRefusal
+from worker.desk.times import stamp
 from worker.store import Store
+from worker.store.people import Delegation
 
+LONGEST = timedelta(days=30)
+UNITS = {"m": 60, "h": 3600, "d": 86400}
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])\Z")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
@@ -45,6 +52,41 @@ class People:
         self._known(name)
         return int(self._store.people.revoke(name) or 0)
 
+    def delegate(self, name: str, role: str, to: str, until: str, *, by: str, door: str) -> dict[str, Any]:
+        """Hand a role to another until then; meanwhile its person decides nothing by it. Told to all open incidents.
+
+        ``until`` is an instant with its zone, or a duration from now such as ``8h``; at most 30 days.
+
+        Raises:
+            DeskRefusal: ``not_found``, or ``bad_value`` where it cannot be handed over so.
+        """
+        person, other = self._known(name), self._known(to)
+        if name == to:
+            raise DeskRefusal("bad_value", f"{name} cannot stand in for {name}. Nothing was changed.")
+        if role not in person.own:
+            raise DeskRefusal(
+                "bad_value",
+                f"{name} has no role {role[:64]} of their own. Nothing was changed.",
+                "A role that was lent cannot be handed on; `stanch people list` shows whose it is.",
+            )
+        given = Delegation(name, role, other.name, _instant(until), by)
+        self._store.people.delegate(given)
+        body = {"person": name, "role": role, "to": to, "until": given.until}
+        note_in_open(self._store, by, door, "role.delegated", body)
+        return _shown(self._known(name))
+
+    def end_delegation(self, name: str, role: str, *, by: str, door: str) -> dict[str, Any]:
+        """Give a role back before its time.
+
+        Raises:
+            DeskRefusal: ``not_found``, or ``no_change`` where it is not away.
+        """
+        self._known(name)
+        if not self._store.people.end_delegation(name, role):
+            raise DeskRefusal("no_change", f"{name} has not handed {role[:64]} to anybody. Nothing was changed.")
+        note_in_open(self._store, by, door, "role.returned", {"person": name, "role": role})
+        return _shown(self._known(name))
+
     def _known(self, name: str) -> Any:
         person = self._store.people.get(name)
         if person is None:
@@ -59,4 +101,30 @@ def _shown(person: Any) -> dict[str, Any]:
         else identity.model_dump(mode="json")
         for identity in person.identities
     ]
-    return {"name": person.name, "roles": list(person.roles), "identities": identities}
+    return {
+        "name": person.name,
+        "roles": list(person.roles),
+        "identities": identities,
+        "away": [{"role": one.role, "to": one.to, "until": one.until} for one in person.away],
+        "lent": [{"role": one.role, "by": one.person, "until": one.until} for one in person.lent],
+    }
+
+
+def _instant(until: str) -> str:
+    """When a delegation ends, as the record writes it.
+
+    Raises:
+        DeskRefusal: ``bad_value``.
+    """
+    now, span = datetime.now(UTC), _DURATION.match(until)
+    try:
+        at = now + timedelta(seconds=int(span[1]) * UNITS[span[2]]) if span else datetime.fromisoformat(until)
+    except (ValueError, OverflowError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise DeskRefusal(
+            "bad_value", f"{until[:40]!r} is no instant with its zone, and no duration such as 8h. Nothing was changed."
+        )
+    if not now < at <= now + LONGEST:
+        raise DeskRefusal("bad_value", "A role can be handed over for 30 days at most, from now. Nothing was changed.")
+    return stamp(at)

@@ -5,6 +5,7 @@ from typing import Any
 STATUS = {
     "unknown_person": 401,
     "wrong_role": 403,
+    "delegated_away": 403,
     "requester": 403,
     "not_found": 404,
     "not_waiting": 409,

@@ -4,28 +4,45 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import NullPool, Row, create_engine, delete, insert, make_url, select, update
+from sqlalchemy import Connection, NullPool, Row, create_engine, delete, insert, make_url, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from worker.store.database import Database, dumps, stamp
-from worker.store.schema import people, tokens
+from worker.store.schema import delegations, people, tokens
 
 PREFIX = "stanch_"
 Identity = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
+class Delegation:
+    """``person`` has handed ``role`` to another until an instant (RFC 3339); ``by`` set it."""
+
+    person: str
+    role: str
+    to: str
+    until: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
 class Person:
-    """Somebody. An identity is ``(door, workspace, external id)``."""
+    """Somebody. An identity is ``(door, workspace, external id)``.
+
+    ``roles`` are those of this moment: the ``own`` ones without those handed ``away``, and those ``lent`` by others.
+    """
 
     name: str
     roles: tuple[str, ...] = ()
     identities: tuple[Identity, ...] = ()
+    own: tuple[str, ...] = field(default=(), compare=False)
+    away: tuple[Delegation, ...] = field(default=(), compare=False)
+    lent: tuple[Delegation, ...] = field(default=(), compare=False)
 
 
 class People:
@@ -47,12 +64,13 @@ class People:
         """Somebody by name."""
         with self._database.reading() as connection:
             row = connection.execute(select(people).where(people.c.name == name)).first()
-        return _person(row) if row else None
+            return _at_this_moment(connection, [_person(row)])[0] if row else None
 
     def list(self) -> list[Person]:
         """Everybody."""
         with self._database.reading() as connection:
-            return [_person(row) for row in connection.execute(select(people).order_by(people.c.name))]
+            found = [_person(row) for row in connection.execute(select(people).order_by(people.c.name))]
+            return _at_this_moment(connection, found)
 
     def issue_token(self, name: str) -> str:
         """A new token for somebody, to be shown once.
@@ -72,7 +90,24 @@ class People:
         owner = select(people).join(tokens, tokens.c.person == people.c.name).where(tokens.c.hash == _hash(token))
         with self._database.reading() as connection:
             row = connection.execute(owner).first()
-        return _person(row) if row else None
+            return _at_this_moment(connection, [_person(row)])[0] if row else None
+
+    def delegate(self, given: Delegation) -> None:
+        """Hand a role to another until an instant, instead of what was set before."""
+        row = {"person": given.person, "role": given.role, "to": given.to, "until": given.until, "by": given.by}
+        with self._database.transaction() as connection:
+            self._take_back(connection, given.person, given.role)
+            connection.execute(insert(delegations), {**row, "at": stamp()})
+
+    def end_delegation(self, person: str, role: str) -> bool:
+        """Give a role back to its person; whether it was away."""
+        with self._database.transaction() as connection:
+            return self._take_back(connection, person, role)
+
+    @staticmethod
+    def _take_back(connection: Connection, person: str, role: str) -> bool:
+        held = delete(delegations).where(delegations.c.person == person, delegations.c.role == role)
+        return connection.execute(held).rowcount > 0
 
     def revoke(self, name: str) -> int:
         """Make every token of somebody worthless; how many there were."""
@@ -87,7 +122,28 @@ def _hash(token: str) -> bytes:
 
 def _person(row: Row[Any]) -> Person:
     identities = tuple((one[0], one[1], one[2]) for one in json.loads(row.identities))
-    return Person(row.name, tuple(json.loads(row.roles)), identities)
+    roles = tuple(json.loads(row.roles))
+    return Person(row.name, roles, identities, own=roles)
+
+
+def _at_this_moment(connection: Connection, found: list[Person]) -> list[Person]:
+    """People with the roles that they have now; a role is only lent as long as its person has it."""
+    wanted = (
+        select(delegations, people.c.roles)
+        .join(people, people.c.name == delegations.c.person)
+        .where(delegations.c.until > stamp())
+    )
+    rows = [row for row in connection.execute(wanted) if row.role in json.loads(row.roles)]
+    active = [Delegation(row.person, row.role, row.to, row.until, row.by) for row in rows]
+    return [_holding(person, active) for person in found] if active else found
+
+
+def _holding(person: Person, active: list[Delegation]) -> Person:
+    away = tuple(one for one in active if one.person == person.name)
+    lent = tuple(one for one in active if one.to == person.name)
+    kept = [role for role in person.own if role not in {one.role for one in away}]
+    roles = tuple(dict.fromkeys((*kept, *(one.role for one in lent))))
+    return replace(person, roles=roles, away=away, lent=lent)
 
 
 def roster(url: str) -> dict[str, frozenset[str]] | None:

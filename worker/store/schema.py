@@ -148,6 +148,16 @@ tokens = Table(
     Column("person", Name, nullable=False, index=True),
     Column("at", Name, nullable=False),
 )
+delegations = Table(
+    "delegations",
+    metadata,
+    Column("person", Name, primary_key=True),
+    Column("role", Name, primary_key=True),
+    Column("to", Name, nullable=False, index=True),
+    Column("until", Name, nullable=False),
+    Column("at", Name, nullable=False),
+    Column("by", Name, nullable=False),
+)
 notices = Table(
     "notices",
     metadata,
