@@ -12,6 +12,8 @@ from playbooks.diff_match import Matched, Pair, match
 from playbooks.diff_people import compare_approve
 from playbooks.diff_steps import compare_common, compare_kind, matters
 from playbooks.diff_view import Meaning, Seen, View, conditions, stands_before, view
+from playbooks.expr_names import reads
+from playbooks.expr_text import templates
 from playbooks.loader import Library, Source
 from playbooks.model_steps import (
     ActionStep,
@@ -27,6 +29,8 @@ from playbooks.model_steps import (
     WaitStep,
 )
 from playbooks.policy import Policy
+from playbooks.review_safety import Evidence
+from playbooks.review_targets import looked_up
 
 _ORDER = (Weight.LESS_SAFE, Weight.NEUTRAL, Weight.SAFER)
 
@@ -189,8 +193,11 @@ class _Diff:
         for old, new in self._matched.pairs:
             if not new.is_effect:
                 continue
-            lost = sorted(f"{kind} of {system}" for system, kind in old.held - new.held)
-            gained = sorted(f"{kind} of {system}" for system, kind in new.held - old.held)
+            lost, gained = _secured(old.held - new.held), _secured(new.held - old.held)
+            for system, kind in sorted(old.held - new.held):
+                if (value := looked_up(kind)) is not None and _acts_on(new, value):
+                    said = f"Before {new.name}, {value} may not be looked up in {system} any more."
+                    self._found.change("verification", Weight.LESS_SAFE, old, new, said)
             if lost:
                 said = f"Before {new.name}, {', '.join(lost)} may not be secured any more."
                 self._found.change("evidence", Weight.LESS_SAFE, old, new, said)
@@ -217,6 +224,15 @@ class _Diff:
         if moved:
             said = f"Effects happen in another order: {', '.join(pair.new.name for pair in effects)}."
             self._found.change("order", Weight.NEUTRAL, moved[0][1].old, moved[0][1].new, said)
+
+
+def _secured(pairs: Evidence) -> list[str]:
+    return sorted(f"{kind} of {system}" for system, kind in pairs if looked_up(kind) is None)
+
+
+def _acts_on(seen: Seen, value: str) -> bool:
+    given = seen.step.with_ if isinstance(seen.step, ActionStep) else {}
+    return any(".".join(read.chain[:2]) == value for source in templates(given) for read in reads(source))
 
 
 def _by_policy(seen: Seen) -> str:

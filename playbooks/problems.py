@@ -34,6 +34,7 @@ CODES: dict[str, str] = {
     "approval_inputs_unknown": "What an approved step depends on is not known when people are asked.",
     "approval_unreachable": "Nobody can decide.",
     "evidence_missing": "An action may destroy evidence that is not secured before it on every way.",
+    "unverified_target": "A containing step acts on what an alert names, and no read of that system looked it up.",
     "duty_can_be_skipped": "A legal duty stands where a denial, a failure or a stop passes it by.",
 }
 """Every code of a playbook's problems, and what it means. Codes never change."""

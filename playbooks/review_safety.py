@@ -31,9 +31,10 @@ from playbooks.outline import Outline, alternatives, enclosing, parts, sources, 
 from playbooks.policy import Policy, beyond, requirement
 from playbooks.problems import Problem
 from playbooks.review_scope import ends_unset
+from playbooks.review_targets import taken, unverified
 
 Evidence = frozenset[tuple[str, str]]
-"""Pairs of a system and what was acquired of it."""
+"""Pairs of a system and what was acquired of it, or which value of an alert was looked up there."""
 HIGHEST = 5
 DUTY_ROLES = frozenset(("privacy_officer", "legal"))
 
@@ -212,6 +213,8 @@ class Safety:
         if isinstance(step, ActionStep):
             facts = self._actions[step.action]
             gained = frozenset((facts.system, kind) for kind in facts.acquires)
+            gained |= taken(self._outline, loc, step, facts)
+            self._targets(loc, step, facts, held)
             missing = [kind for kind in facts.needs_evidence if (facts.system, kind) not in held]
             if missing:
                 finders = [
@@ -233,6 +236,15 @@ class Safety:
                 gained |= self._evidence_of((*loc, *inner), block, held)
         sure = step.for_each is None and not ends_unset(step, self._actions) and not self._may_be_denied(loc)
         return held | gained if sure else held
+
+    def _targets(self, loc: Loc, step: ActionStep, facts: ActionFacts, held: Evidence) -> None:
+        for name, chain in unverified(self._outline, loc, step, facts, held):
+            said = (
+                f"{name} comes from the text of an alert ({'.'.join(chain)}), and no read of {facts.system} before it "
+            )
+            said += "took the same value: what is named there may not exist, or be somebody else's."
+            hint = f"Look it up first: a read of {facts.system} that takes {'.'.join(chain)}, on every way there."
+            self._report((*loc, "with_", name), "unverified_target", said, hint)
 
     def _may_be_denied(self, loc: Loc) -> bool:
         """Whether the run may go on although the step was denied."""

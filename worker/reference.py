@@ -22,6 +22,7 @@ from playbooks.model_values import By, InputField, Link, OutputValue, Retry
 from playbooks.problems import CODES
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN
 from worker.reference_commands import commands_page
+from worker.reference_problems import problems_page
 
 PARTS: dict[str, type[BaseModel]] = {
     "Inputs and fields of forms": InputField,
@@ -42,6 +43,7 @@ def pages(docs: Path = DOCS) -> dict[str, str]:
         "playbook-reference.md": playbook_page(examples),
         "actions.md": actions_page(CATALOG.facts()),
         "commands.md": commands_page(GENERATED),
+        "problems.md": problems_page(yaml.safe_load((docs / "problems.yaml").read_text(encoding="utf-8")), GENERATED),
     }
 
 
@@ -98,8 +100,9 @@ def _expressions() -> list[str]:
 
 
 def _problems() -> list[str]:
-    rows = [f"| `{code}` | {_cell(meaning)} |" for code, meaning in CODES.items()]
-    return ["## Problems", "", "| code | meaning |", "|---|---|", *rows]
+    rows = [f"| [`{code}`](problems.md#{code}) | {_cell(meaning)} |" for code, meaning in CODES.items()]
+    more = "[Problems and their mends](problems.md) shows an example of each."
+    return ["## Problems", "", more, "", "| code | meaning |", "|---|---|", *rows]
 
 
 def _words(words: Iterable[str]) -> str:

@@ -225,11 +225,11 @@ def test_a_way_that_is_chosen_otherwise() -> None:
 # --- properties -----------------------------------------------------------------------------------
 
 Book = dict[str, Any]
+SHIPPED = Library.shipped()
 BOOKS = {
     "lab": whole(BASE, always=ALWAYS),
-    **{path.stem: path.read_text(encoding="utf-8") for path in sorted(LIBRARY.rglob("*.yaml"))},
+    **{source.playbook.id: source.text for source in SHIPPED.sources()},
 }
-SHIPPED = Library.shipped()
 
 
 def steps_of(book: Book) -> Iterator[tuple[list[Any], int, Book]]:

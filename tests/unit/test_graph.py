@@ -10,7 +10,7 @@ from playbooks.graph_mermaid import mermaid
 from playbooks.graph_shapes import BOX
 from playbooks.graph_svg import svg
 from playbooks.graph_text import clean, width, wrap
-from playbooks.loader import LIBRARY, Library
+from playbooks.loader import Library
 from playbooks.policy import Policy
 from tests.books import ACTIONS, loaded, whole
 from tests.unit.test_diff import ALWAYS, BASE
@@ -107,7 +107,7 @@ def assert_fits(box: ElementTree.Element) -> None:
 
 
 def books() -> dict[str, tuple[str, tuple[str, ...]]]:
-    shipped = {path.stem: (path.read_text(encoding="utf-8"), ()) for path in sorted(LIBRARY.rglob("*.yaml"))}
+    shipped = {source.playbook.id: (source.text, ()) for source in SHIPPED.sources()}
     return {**shipped, "every": (whole(EVERY, always=ALWAYS), (CHILD,)), "lab": (whole(BASE, always=ALWAYS), ())}
 
 

@@ -22,7 +22,7 @@ def problems(text: str) -> list[str]:
     return [problem.code for problem in found if problem.severity == "error"]
 
 
-@pytest.mark.parametrize("name", ["playbook-reference.md", "actions.md", "commands.md"])
+@pytest.mark.parametrize("name", ["playbook-reference.md", "actions.md", "commands.md", "problems.md"])
 def test_generated_pages_are_current(name: str) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], "run `make docs` and commit"
 
