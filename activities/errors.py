@@ -14,7 +14,7 @@ ActionError
 │   │   └── Rejected
 │   └── Ambiguous                 sent, outcome not known
 ├── Refused                       the pre-effect gate said no; nothing was sent
-│   ├── PlanChanged  Held  Protected  Capped  WrongMode  NoPermit  Expired
+│   ├── PlanChanged  Held  Protected  Capped  StandingRevoked  WrongMode  NoPermit  Expired
 ├── InvalidParams                 the call does not fit the action
 ├── EvidenceMissing               a referenced file of the evidence store is not there, or is not what it was
 ├── OutputTooLarge                more than 1.5 MB: by reference it would be unreadable
@@ -165,6 +165,12 @@ class Capped(Refused):
     """A limit on effects is reached."""
 
     code = "capped"
+
+
+class StandingRevoked(Refused):
+    """The standing approval is no longer in force. ``details["difference"]`` says which."""
+
+    code = "standing"
 
 
 class WrongMode(Refused):

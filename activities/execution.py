@@ -189,7 +189,7 @@ class Execution:
                 "count": proposal.preview.count,
                 "targets": proposal.targets.model_dump(mode="json") if proposal.targets else None,
                 "undo_args": kept_undo,
-                "permit": {"digest": permit.digest, "rule": permit.rule, "by": list(permit.approved_by)},
+                "permit": gate.on_record(permit),
             }
         )
         if not written:

@@ -1,7 +1,7 @@
 """The one pre-effect gate: every apply and undo passes it, and it fails closed.
 
-In this order: mode, permit, envelope, expiry, live count, protected; the hold is read last, in the
-transaction that writes the intent. Pure: it judges what it is given.
+In this order: mode, permit, envelope, expiry, live count, protected; the hold and standing approvals are read last,
+in the transaction that writes the intent. Pure: it judges what it is given.
 """
 
 from datetime import datetime
@@ -77,6 +77,12 @@ def check_permit(call: ActionCall, now: datetime) -> Permit:
     if permit.expires_at is not None and now >= parse_instant(permit.expires_at):
         raise Expired(f"The approval was valid until {permit.expires_at}. {NOTHING} Approve it anew.")
     return permit
+
+
+def on_record(permit: Permit) -> dict[str, Json]:
+    """What the intent keeps of a permit."""
+    standing: dict[str, Json] = {"standing": list(permit.standing)} if permit.standing else {}
+    return {"digest": permit.digest, "rule": permit.rule, "by": list(permit.approved_by), **standing}
 
 
 def check_live(call: ActionCall, facts: ActionFacts, permit: Permit, proposal: Proposal) -> None:

@@ -66,6 +66,13 @@ class Hold(Protocol):
         """The hold in force, with ``reason`` and ``person``; ``None`` without one."""
 
 
+class Standing(Protocol):
+    """Approvals that owners gave in advance."""
+
+    def in_force(self, id_: str, now: str) -> bool:
+        """Whether one is neither revoked nor over."""
+
+
 class Notices(Protocol):
     """Outbox of what people are told."""
 
@@ -111,6 +118,10 @@ class Store(Protocol):
     @property
     def hold(self) -> Hold:
         """The switch."""
+
+    @property
+    def standing(self) -> Standing:
+        """The approvals in advance."""
 
     @property
     def notices(self) -> Notices:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ParamSpec, TypeVar
 
 from activities.context import stamp, world_time
-from activities.errors import ActionError, Held, JournalUnavailable, Superseded
+from activities.errors import ActionError, Held, JournalUnavailable, StandingRevoked, Superseded
 from activities.ports import Store
 from playbooks.contract import ActionCall, ActionResult, Json, NewEntry
 
@@ -132,10 +132,19 @@ class CallRecord:
             hold = self._store.hold.get()
             if hold is not None:
                 raise Held("A person put every effect on hold. Nothing was sent. It goes on after `stanch hold off`.")
+            self._check_standing()
             if self._outcome() is not None:
                 raise Superseded("An attempt that was thought lost has ended the step. Nothing was sent again.")
             whole = {**self._place(), **body, "key": self._key, "attempt": self._fence}
             return self._store.journal.intent(self._call.incident, self._key, self._fence, whole)
+
+    def _check_standing(self) -> None:
+        permit = self._call.permit
+        now = stamp(world_time(self._call.context, datetime.now(UTC)))
+        for id_ in permit.standing if permit is not None else ():
+            if not self._store.standing.in_force(id_, now):
+                said = f"The standing approval {id_} is no longer in force."
+                raise StandingRevoked(f"{said} Nothing was sent. It is asked anew.", {"difference": [said]})
 
     def _ended(self, result: ActionResult, inline: bool, effect: bool, good: bool) -> None:
         call, store = self._call, self._store

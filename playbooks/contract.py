@@ -221,6 +221,26 @@ class Envelope(Frozen):
     mode: Mode
 
 
+class StandingApproval(Frozen):
+    """An approval that an owner gave in advance, for what fits all of it until an instant (RFC 3339).
+
+    ``params`` are those that must be as given; others are free. ``kinds`` are the incidents' kinds, empty for any;
+    ``severity_from`` 0 asks for none. ``roles`` are the owner's, by which ``person`` gave it.
+    """
+
+    id: str = ""
+    person: str
+    roles: tuple[str, ...]
+    action: str
+    version: int = 1
+    params: dict[str, Json] = Field(default_factory=dict)
+    max_affected: int
+    kinds: tuple[str, ...] = ()
+    severity_from: int = 0
+    given_at: str
+    until: str
+
+
 class Permit(Frozen):
     """Why an effect may be applied: checked once more by the pre-effect gate in the activity."""
 
@@ -232,6 +252,8 @@ class Permit(Frozen):
     expires_at: str | None = None
     protected_allowed: bool = False
     """Whether the approvers were shown protected targets and the raised quorum was met."""
+    standing: tuple[str, ...] = ()
+    """Ids of the standing approvals by which it was approved; each must still be in force."""
 
 
 class NewEntry(Frozen):

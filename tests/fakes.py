@@ -21,6 +21,7 @@ class MemoryStore:
         self.evidence = MemoryEvidence()
         self.hold = MemoryHold()
         self.notices = MemoryNotices()
+        self.standing = MemoryStanding()
         self.incidents = MemoryIncidents()
         self.drafts = MemoryDrafts()
         self.away = 0
@@ -37,6 +38,16 @@ class MemoryStore:
         return fn(*args, **kwargs)
 
     write = call
+
+
+class MemoryStanding:
+    """Ids of standing approvals that are in force."""
+
+    def __init__(self) -> None:
+        self.ids: set[str] = set()
+
+    def in_force(self, id_: str, now: str) -> bool:
+        return id_ in self.ids
 
 
 class MemoryJournal:

@@ -20,7 +20,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.catalog import Catalog
 from playbooks.compile import compile_plan
-from playbooks.contract import Decision, DecisionReceipt, RunContext
+from playbooks.contract import Decision, DecisionReceipt, RunContext, StandingApproval
 from playbooks.digest import sign_decision
 from playbooks.loader import Library, load_text
 from playbooks.policy import Policy
@@ -181,6 +181,7 @@ class Stage:
         policy: Policy | None = None,
         library: Library | None = None,
         incident_starts: bool = True,
+        standing: tuple[StandingApproval, ...] = (),
     ) -> Running:
         """Compile a playbook and start it with its incident."""
         source, problems = load_text(text, "playbook.yaml")
@@ -228,6 +229,7 @@ class Stage:
             desk_keys=DESK_KEYS,
             queue_prefix=self.settings.queue_prefix,
             thresholds=thresholds or Thresholds(),
+            standing=standing,
         )
         self.store.incidents.save_run(run, incident, given.model_dump(mode="json"))
         queue = self.settings.queue_prefix

@@ -16,6 +16,7 @@ from workflows.gates import parse
 from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish
 from workflows.scope import Above, Loop, Place, decided, facts_of, item_of
+from workflows.standing import in_advance
 from workflows.state import Approval, FrozenCall, FrozenStep, Gate, StepRecord
 from workflows.values import evaluate, load_reads, render, suppliers
 
@@ -39,6 +40,10 @@ async def approve_step(run: Run, step: PlannedStep, place: Place, record: StepRe
         run.state.approvals[key] = approval
         if not shown:
             _settle(run, step, place, record, approval, False, "Nothing of what it covers would run.")
+            return
+        if given_in_advance(run, step, place, approval, needs, excluded, spec.valid_for_seconds):
+            record.by = list(approval.by)
+            _settle(run, step, place, record, approval, True, "approved in advance")
             return
         gate = open_gate(
             run,
@@ -99,6 +104,30 @@ def grant(run: Run, approval: Approval, gate: Gate) -> None:
     if approval.approved:
         decided = parse(gate.closed_at or run.clock.stamp())
         approval.expires_at = stamp(decided + timedelta(seconds=gate.valid_for_seconds or SELF_VALID_SECONDS))
+
+
+def given_in_advance(
+    run: Run,
+    step: PlannedStep,
+    place: Place,
+    approval: Approval,
+    needs: list[Need],
+    excluded: list[str],
+    valid_seconds: float,
+) -> bool:
+    """Grant an approval by standing ones, if they fill every need; nobody is asked then."""
+    calls = [call for frozen in approval.steps.values() for call in frozen.calls.values()]
+    now, whole = run.clock.stamp(), merged(needs)
+    found = in_advance(run.input.standing, whole, calls, facts_of(run.state), now, excluded)
+    if found is None:
+        return False
+    for frozen in approval.steps.values():
+        frozen.calls = {item: found.bound(call) for item, call in frozen.calls.items()}
+    approval.approved, approval.by, approval.standing = True, found.people, found.ids
+    approval.rule = "; ".join([*(need.why for need in whole if need.why), f"in advance by {', '.join(found.ids)}"])
+    approval.expires_at = min(found.until, stamp(parse(now) + timedelta(seconds=valid_seconds)))
+    run.note("approval.standing", place=place, step=step, standing=found.ids, by=found.people)
+    return True
 
 
 async def _freeze_covered(
@@ -218,6 +247,13 @@ def check_params(step: PlannedStep, facts: ActionFacts, params: dict[str, Json])
                 raise StepFailed(step.path, "too_many_items", f"{name} names {count} targets; at most 500.")
 
 
+def requesters(run: Run, step: PlannedStep, place: Place) -> list[str]:
+    """Those who asked for an effect or supplied a value of it: they do not approve it."""
+    assert isinstance(step.spec, ActionStep)
+    asked = suppliers(run, place, values=[step.spec.with_, step.for_each], sources=[step.when])
+    return list(dict.fromkeys((*run.input.starters, *asked)))
+
+
 def ask_for(
     run: Run,
     step: PlannedStep,
@@ -228,8 +264,6 @@ def ask_for(
     waiting: Waiting,
 ) -> Gate:
     """Open the gate of an effect that asks by itself: not covered, or changed since it was approved."""
-    assert isinstance(step.spec, ActionStep)
-    asked = suppliers(run, place, values=[step.spec.with_, step.for_each], sources=[step.when])
     question = f"Approve {step.title or step.path}?"
     if why:
         question = f"{step.title or step.path} changed since it was approved. Approve it as it is now?"
@@ -245,7 +279,7 @@ def ask_for(
             question=question,
             needs=merged(needs),
             verdicts=["approve", "deny", "break_glass"],
-            excluded=list(dict.fromkeys((*run.input.starters, *asked))),
+            excluded=requesters(run, step, place),
             preview=[shown.card()],
             difference=why,
             valid_for_seconds=SELF_VALID_SECONDS,

@@ -19,7 +19,7 @@ from workflows.scope import Place
 from workflows.state import StepRecord
 
 T = TypeVar("T")
-ASK_ANEW = frozenset({Refusal.PLAN_CHANGED, Refusal.EXPIRED, Refusal.PROTECTED})
+ASK_ANEW = frozenset({Refusal.PLAN_CHANGED, Refusal.EXPIRED, Refusal.PROTECTED, Refusal.STANDING})
 POLL_SECONDS = 10
 _WORDS = re.compile(r"(?<!^)(?=[A-Z])")
 

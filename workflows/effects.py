@@ -8,11 +8,14 @@ from playbooks.contract import ActionFacts, ActionResult, Json, Permit, Verb
 from playbooks.plan import ActionStep, ApproveStep, PlannedStep
 from workflows.approvals import (
     SELF_ASK,
+    SELF_VALID_SECONDS,
     ask_for,
     check_params,
     covering,
+    given_in_advance,
     grant,
     preview,
+    requesters,
     without_item,
 )
 from workflows.attempts import Attempts, Trouble
@@ -156,7 +159,12 @@ async def _granted(
     if not demand.needs and not covered:
         own.approved = True
         return own
-    ask_for(run, step, place, shown, [*needs, *demand.needs], changed, asking.waiting if asking else SELF_ASK)
+    needs = [*needs, *demand.needs]
+    # What changed since people decided is for people.
+    asked = requesters(run, step, place)
+    if not changed and given_in_advance(run, step, place, own, needs, asked, SELF_VALID_SECONDS):
+        return own
+    ask_for(run, step, place, shown, needs, changed, asking.waiting if asking else SELF_ASK)
     return await _asked(run, step, place, record, own)
 
 

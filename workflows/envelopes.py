@@ -77,6 +77,7 @@ def permit_of(approval: Approval, call: FrozenCall) -> Permit:
         approved_by=tuple(approval.by),
         expires_at=approval.expires_at,
         protected_allowed=approval.protected_allowed,
+        standing=tuple(approval.standing),
     )
 
 

@@ -55,5 +55,6 @@ class Refusal(StrEnum):
     HELD = "Held"
     EXPIRED = "Expired"
     PROTECTED = "Protected"
+    STANDING = "StandingRevoked"
     JOURNAL = "JournalUnavailable"
     AMBIGUOUS = "Ambiguous"

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from playbooks.contract import Frozen, Json, NewEntry, Notice, RunContext
+from playbooks.contract import Frozen, Json, NewEntry, Notice, RunContext, StandingApproval
 from playbooks.plan import RunPlan
 from workflows.state import FactsSnapshot, IncidentState, RunState
 
@@ -60,6 +60,8 @@ class RunInput(Frozen):
     desk_keys: dict[str, str] = Field(default_factory=dict)
     queue_prefix: str = "stanch"
     thresholds: Thresholds = Thresholds()
+    standing: tuple[StandingApproval, ...] = ()
+    """Approvals in advance that were in force at the start; each is looked up again before its effect."""
     state: RunState | None = None
     after: After | None = None
     seed: RunState | None = None

@@ -171,6 +171,8 @@ class Approval(BaseModel):
     rule: str = ""
     expires_at: str | None = None
     protected_allowed: bool = False
+    standing: list[str] = Field(default_factory=list)
+    """Ids of the standing approvals that approved it, where nobody was asked."""
     void: str = ""
     """Why it counts no more, in a sentence; what it covered is then asked anew."""
 

@@ -10,6 +10,7 @@ PATHS = {
     "{name}": "amal",
     "{playbook}": "contain-things",
     "{source}": "siem",
+    "{standing_id}": "SA-1",
 }
 BODIES = {
     "/v1/incidents": {"playbook": "contain-things"},
@@ -21,6 +22,8 @@ BODIES = {
     "/v1/people/{name}/delegations": {"role": "crm_owner", "to": "bo", "until": "1h"},
     "/v1/people": {"name": "eve", "roles": ["admin"]},
     "/v1/hold": {"reason": "look"},
+    "/v1/standing": {"action": "lab.touch", "max_affected": 1, "until": "2999-01-01T00:00:00Z", "reason": "x"},
+    "/v1/standing/{standing_id}/revoke": {"reason": "x"},
 }
 READS = ("GET", "/v1/playbooks/{playbook}/plan")
 """What an onlooker may: look, and see what a start would do."""

@@ -109,6 +109,25 @@ async def hold_off(desk: ADesk, actor: AnActor) -> dict[str, Any]:
     return desk.life.hold_off(actor)
 
 
+@v1.get("/standing")
+async def standing(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """Everything that was ever approved in advance, each with whether it is in force."""
+    return {"standing": desk.standing.list()}
+
+
+@v1.post("/standing", status_code=201)
+async def give_standing(desk: ADesk, actor: AnActor, body: bodies.Standing) -> dict[str, Any]:
+    """Approve an action in advance, as the owner of its targets."""
+    wanted = body.model_dump(exclude={"action"})
+    return desk.standing.give(actor, body.action, **wanted)
+
+
+@v1.post("/standing/{standing_id}/revoke")
+async def revoke_standing(desk: ADesk, actor: AnActor, standing_id: str, body: bodies.Reason) -> dict[str, Any]:
+    """End an approval in advance, at once."""
+    return desk.standing.revoke(actor, standing_id, body.reason)
+
+
 @v1.get("/health")
 async def health(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
     """What the serving process depends on, each with whether it answers."""

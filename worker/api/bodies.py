@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Text = Annotated[str, Field(max_length=2000)]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
@@ -129,3 +129,15 @@ class AddPerson(Body):
     name: Word
     roles: list[Word] = Field(default_factory=list, max_length=50)
     identities: list[Identity] = Field(default_factory=list, max_length=50)
+
+
+class Standing(Body):
+    """Approve an action in advance: calls with these parameters, on so many targets at most, until an instant."""
+
+    action: Word
+    params: dict[str, Any] = Field(default_factory=dict)
+    max_affected: int = Field(ge=1, le=1_000_000)
+    until: AwareDatetime
+    kinds: list[Word] = Field(default_factory=list, max_length=50)
+    severity_from: int = Field(default=0, ge=0, le=5)
+    reason: Text

@@ -21,6 +21,7 @@ COMMANDS = {
     "playbook": ("worker.cli.playbook:playbook", "List, check and preview playbooks."),
     "people": ("worker.cli.people:people", "People, roles, tokens."),
     "hold": ("worker.cli.hold:hold", "Stop every new effect, everywhere, at once."),
+    "standing": ("worker.cli.standing:standing", "Approvals in advance: give, list, revoke."),
     "alert": ("worker.cli.alert:alert", "Check and send alerts."),
     "clock": ("worker.cli.clock:clock", "When a notification is due."),
     "regimes": ("worker.cli.regimes:regimes", "Reporting duties that Stanch knows."),

@@ -21,6 +21,7 @@ from worker.desk.outbox import Outbox
 from worker.desk.people import People
 from worker.desk.reconcile import Reconciler
 from worker.desk.refusals import DeskRefusal
+from worker.desk.standing import StandingApprovals
 from worker.desk.starts import Installation, Starts
 from worker.desk.times import stamp
 from worker.desk.views import Views, hold_document
@@ -58,6 +59,7 @@ class Desk:
         self.decisions = Decisions(store, client, self.views, key, key_id)
         self.life = Life(store, client, self.views)
         self.aftermath = Aftermath(store, client, self.views, self.starts)
+        self.standing = StandingApprovals(store, installation)
         self.outbox = Outbox(store)
         self.reconciler = Reconciler(store, client, self.starts)
 

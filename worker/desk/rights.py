@@ -26,6 +26,8 @@ RIGHTS: dict[str, frozenset[str]] = {
     "undo": _ANY_RESPONDER,
     "rerun": _ANY_RESPONDER,
     "review": _ANY_RESPONDER,
+    "standing": _ANY_RESPONDER,
+    "standing_revoke": _ANY_RESPONDER,
     "take": _COMMAND,
     "resume": _COMMAND,
     "cancel": _COMMAND,

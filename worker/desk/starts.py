@@ -173,6 +173,7 @@ class Starts:
             desk_keys=self._installation.desk_keys,
             queue_prefix=self._installation.queue_prefix,
             thresholds=self._installation.thresholds,
+            standing=tuple(each for each in self._store.standing.active(stamp()) if each.action in plan.actions),
         )
         with self._store.transaction():
             self._keep(given)

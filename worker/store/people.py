@@ -158,9 +158,9 @@ def roster(url: str) -> dict[str, frozenset[str]] | None:
     engine = create_engine(parts, poolclass=NullPool)
     try:
         with engine.connect() as connection:
-            rows = connection.execute(select(people.c.name, people.c.roles)).all()
+            known = _at_this_moment(connection, [_person(row) for row in connection.execute(select(people))])
     except SQLAlchemyError:
         return None
     finally:
         engine.dispose()
-    return {name: frozenset(json.loads(roles)) for name, roles in rows}
+    return {person.name: frozenset(person.roles) for person in known}

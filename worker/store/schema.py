@@ -191,3 +191,13 @@ drafts = Table(
     Column("sha256", Name, nullable=False),
     Column("at", Name, nullable=False),
 )
+standing = Table(
+    "standing",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("approval", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revoked_at", Name),
+    Column("revoked_by", Name),
+    Column("revoked_because", Text),
+)

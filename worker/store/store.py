@@ -16,6 +16,7 @@ from worker.store.journal import Journal
 from worker.store.keys import SigningKey
 from worker.store.outbox import Drafts, Hold, Notices
 from worker.store.people import People
+from worker.store.standing import Standing
 from worker.store.together import Together
 
 P = ParamSpec("P")
@@ -45,6 +46,7 @@ class Store:
         self.people = People(self._database)
         self.notices = Notices(self._database)
         self.hold = Hold(self._database)
+        self.standing = Standing(self._database, self.people)
         self.drafts = Drafts(self._database, home)
 
     def transaction(self) -> AbstractContextManager[Connection]:
