@@ -27,7 +27,7 @@ from playbooks.policy import Policy
 from tests.lab import LAB_ACTIONS
 from worker.desk.decisions import Actor
 from worker.desk.desk import Desk
-from worker.desk.starts import Installation
+from worker.desk.plans import Installation
 from workflows.messages import Attach, IncidentInput, RunInput, Thresholds
 from workflows.state import Fact, FactsSnapshot
 

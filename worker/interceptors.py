@@ -27,6 +27,7 @@ TAKEN = {
     "event": "EventGiven",
     "facts_changed": "FactsSnapshot",
     "facts_set": "FactsSet",
+    "hand_over": "HandOverRequest",
     "pause": "PauseRequest",
     "resume": "PauseRequest",
     "review": "ReviewRequest",

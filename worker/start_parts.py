@@ -9,7 +9,7 @@ from playbooks.loader import Library
 from worker.alerts.door import alerts_router
 from worker.alerts.intake import Intake
 from worker.desk.desk import Desk
-from worker.desk.starts import Installation
+from worker.desk.plans import Installation
 from worker.edge import secrets_of
 from worker.settings import Settings
 from worker.store import Store

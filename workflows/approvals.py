@@ -145,7 +145,7 @@ async def _freeze_covered(
         frozen = approval.steps[path] = FrozenStep()
         inner = place.frame.above[path][len(around) :]
         await load_reads(run, covered, place, paths=[path for above in inner for path in above.step.reads])
-        places = _instances(run, inner, covered, place)
+        places = [at for at in _instances(run, inner, covered, place) if not _is_done(run, covered, at)]
         frozen.runs = bool(places)
         facts = run.plan.actions[covered.spec.name]
         parts = await _preview_all(run, covered, places, facts)
@@ -161,6 +161,14 @@ async def _freeze_covered(
         if parts:
             needs += needed.needs
     return approval, shown, merged(needs), list(people)
+
+
+def _is_done(run: Run, covered: PlannedStep, place: Place) -> bool:
+    """Whether a run that goes on after another took it over as done, or sent; then there is nothing to approve."""
+    record = run.state.records.get(place.key(covered.path))
+    if run.input.after is None or record is None or record.pass_ != place.pass_:
+        return False
+    return record.finished or record.status == "unknown"
 
 
 def _instances(run: Run, above: tuple[Above, ...], covered: PlannedStep, place: Place) -> list[Place]:

@@ -117,7 +117,7 @@ class Interpreter:
 
     def _skipped(self, step: PlannedStep, place: Place, record: StepRecord) -> bool:
         """Decide once, before the first item, whether the step runs at all."""
-        if record.resumed or record.items is not None or record.tries or record.branch or self._is_item(step, place):
+        if record.decided or record.items is not None or record.tries or record.branch or self._is_item(step, place):
             return False
         frame = self.run.state.frames[place.frame_key]
         missing = [name for name in step.needs_inputs if frame.inputs.get(name) is None]
@@ -128,6 +128,7 @@ class Interpreter:
         elif step.when is not None and not self._asked_already(step, place):
             code = None if evaluate(self.run, step.when, place, record, path=step.path) else "when_false"
         if code is None:
+            record.decided = True
             return False
         finish(record, "skipped", self.run.clock.stamp(), code=code)
         self.run.note("step.skipped", place=place, step=step, code=code, facts=record.facts_version)

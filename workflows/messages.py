@@ -102,6 +102,14 @@ class EventGiven(Frozen):
     nonce: str
 
 
+class HandOverRequest(Frozen):
+    """Update ``hand_over`` of a run: end here, so that another goes on from its state under another plan."""
+
+    person: str
+    to: str
+    reason: str = ""
+
+
 class Receipt(Frozen):
     """Answer to an update that is not a decision. ``run`` is the run that it concerns, where that is news."""
 

@@ -15,10 +15,11 @@ from workflows.decisions import decide
 from workflows.errors import PlaybookFailed, Suspended, WalkEnded
 from workflows.events import take_event
 from workflows.frames import end_of
+from workflows.handover import close_gates, hand_over
 from workflows.interpreter import Interpreter
-from workflows.messages import EventGiven, PauseRequest, Receipt, RunInput, RunResult, UndoRequest
+from workflows.messages import EventGiven, HandOverRequest, PauseRequest, Receipt, RunInput, RunResult, UndoRequest
 from workflows.run import Run
-from workflows.state import STATE_VERSION, FactsSnapshot, UndoAsked
+from workflows.state import STATE_VERSION, FactsSnapshot, RunState, UndoAsked
 from workflows.status import status_of
 
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
@@ -60,7 +61,10 @@ class PlaybookRun:
         await self._until(walking)
         if run.suspending:
             await self._until(asyncio.gather(*background))
-            await self._continue(given)
+            if not run.state.handed_over:
+                await self._continue(given)
+            close_gates(run)
+            run.suspending, background = False, [asyncio.create_task(run.reporter.keep_sending())]
         self._end(walking.result())
         run.closing = True
         # The last word to the incident and the last entries go out at the same time.
@@ -140,7 +144,10 @@ class PlaybookRun:
 
     def _end(self, end: WalkEnded | None) -> None:
         run, state = self._run, self._run.state
-        if self._only_undoes:
+        if state.handed_over:
+            state.status, state.code = "cancelled", "migrated"
+            state.reason = f"Another run goes on from here under version {state.handed_over}."
+        elif self._only_undoes:
             state.status, state.code, state.reason = UNDO_ENDS[state.undos[-1].end]
         else:
             state.status, state.code, state.reason = end_of(end, state.frames[run.plan.frame.prefix])
@@ -191,6 +198,16 @@ class PlaybookRun:
     def undo(self, request: UndoRequest) -> Receipt:
         """Offer to take back what the run did, or one step of it; the run goes on meanwhile."""
         return ask_undo(self._run, request)
+
+    @workflow.update
+    def hand_over(self, request: HandOverRequest) -> Receipt:
+        """End here without undoing anything; another run goes on from the state in which this one ends."""
+        return hand_over(self._run, request)
+
+    @workflow.query
+    def state(self) -> RunState:
+        """The whole state, for a migration to be judged by."""
+        return self._run.state
 
     @workflow.signal
     def facts_changed(self, facts: FactsSnapshot) -> None:

@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from playbooks import expr
 from playbooks.plan import ActionStep, ApproveStep, Frame, PlannedStep, RunPlan, RunStep
 from workflows.scope import instance_of, nested, path_of
-from workflows.state import Approval, FactsSnapshot, RunState, StepRecord, UndoAsked
+from workflows.state import FactsSnapshot, RunState, StepRecord, UndoAsked
 
 DECIDED_SKIPS = frozenset({"when_false", "input_unanswered"})
 """Codes of a skipped step that no failure caused."""
+_WORLD = {"records", "frames", "gates", "approvals", "deadlines", "own_facts", "dated", "undoable"}
+KEPT = _WORLD | {"passes", "events", "warnings"}
+"""Of a state, what a later run takes over."""
 ASKER = "Who approved it asks for the run now, so somebody else must approve it."
 
 
@@ -55,7 +58,8 @@ def _block(steps: tuple[PlannedStep, ...], frame: str, above: tuple[PlannedStep,
 
 def for_undo(state: RunState, facts: FactsSnapshot, person: str, step: str | None) -> RunState:
     """The state of a run that only undoes what an ended one did."""
-    seed = _fresh(state, facts)
+    seed = fresh(state, facts)
+    seed.warnings = []
     seed.undos = [UndoAsked(key="@undo", person=person, step=step)]
     return seed
 
@@ -63,12 +67,12 @@ def for_undo(state: RunState, facts: FactsSnapshot, person: str, step: str | Non
 def for_rerun(plan: RunPlan, state: RunState, facts: FactsSnapshot, person: str) -> Resumed:
     """The state of a run that does again what failed in an ended one. ``again`` is empty if nothing did."""
     found = stands(plan)
-    again = _to_come_anew(found, state)
-    seed = _fresh(state, facts)
+    again = to_come_anew(found, state)
+    seed = fresh(state, facts)
     reopen(found, seed, again)
     for key in again:
         own = seed.approvals.get(key)
-        if own is not None and (not own.by or not own.approved):
+        if own is not None and (not own.by or not own.approved) and seed.records[key].status != "unknown":
             del seed.approvals[key]
     for approval in seed.approvals.values():
         if person in approval.by:
@@ -76,10 +80,9 @@ def for_rerun(plan: RunPlan, state: RunState, facts: FactsSnapshot, person: str)
     return Resumed(seed, again)
 
 
-def _fresh(state: RunState, facts: FactsSnapshot) -> RunState:
+def fresh(state: RunState, facts: FactsSnapshot) -> RunState:
     """A copy that begins anew in all that is a run's own: its record, reports, times, and how it ends."""
-    kept = {"records", "frames", "gates", "approvals", "deadlines", "own_facts", "dated", "undoable", "passes"}
-    seed = RunState.model_validate(state.model_dump(include=kept))
+    seed = RunState.model_validate(state.model_dump(include=KEPT))
     seed.facts = facts
     for name, own in list(seed.own_facts.items()):
         theirs = facts.facts.get(name)
@@ -91,7 +94,7 @@ def _fresh(state: RunState, facts: FactsSnapshot) -> RunState:
     return seed
 
 
-def _to_come_anew(found: dict[str, Stand], state: RunState) -> list[str]:
+def to_come_anew(found: dict[str, Stand], state: RunState) -> list[str]:
     """Keys of the step instances that failed, or were left out because of a failure, in the plan's order."""
     order = {path: number for number, path in enumerate(found)}
     keys = sorted((key for key in state.records if path_of(key) in order), key=lambda key: order[path_of(key)])
@@ -136,22 +139,26 @@ def _is_block(step: PlannedStep) -> bool:
 def reopen(found: dict[str, Stand], seed: RunState, again: list[str]) -> None:
     """Make step instances come anew, with all that encloses them; what is done in there stays done."""
     for key in again:
-        _reset(seed, key, resumed=_is_block(found[path_of(key)].step))
-        if isinstance(found[path_of(key)].step.spec, ApproveStep):
+        step = found[path_of(key)].step
+        own = step.spec
+        _reset(seed, key, decided=_is_block(step))
+        if isinstance(own, ApproveStep):
             seed.approvals.pop(key, None)
         indices, used = _indices(key), 0
-        for step in found[path_of(key)].above:
-            _open(seed, step.path, indices[:used])
-            if step.for_each is not None:
+        for around in found[path_of(key)].above:
+            _open(seed, around.path, indices[:used])
+            if around.for_each is not None:
                 used += 1
-                _open(seed, step.path, indices[:used])
-            if isinstance(step.spec, RunStep):
-                _open_frame(seed, instance_of(step.spec.frame.prefix, indices[:used]))
+                _open(seed, around.path, indices[:used])
+            if isinstance(around.spec, RunStep):
+                _open_frame(seed, instance_of(around.spec.frame.prefix, indices[:used]))
+        if isinstance(own, RunStep):
+            _open_frame(seed, instance_of(own.frame.prefix, indices))
         # A loop's own record encloses those of its items.
         for length in range(used, len(indices)):
             _open(seed, path_of(key), indices[:length])
-        _open_frame(seed, "")
-    about = set(again)
+    _open_frame(seed, "")
+    about = {*again, "always"}
     seed.warnings = [line for line in seed.warnings if line.partition(": ")[0] not in about]
 
 
@@ -159,12 +166,14 @@ def _indices(key: str) -> list[int]:
     return [int(part.rstrip("]")) for part in key.partition("#")[0].split("[")[1:]]
 
 
-def _reset(seed: RunState, key: str, *, resumed: bool) -> None:
+def _reset(seed: RunState, key: str, *, decided: bool) -> None:
     record = seed.records[key]
     if record.status == "unknown":
+        # It stays unknown; the question is asked anew by whoever goes on.
+        seed.gates.pop(key, None)
         return
-    resumed = resumed or record.resumed
-    fresh = StepRecord(status="pending", resumed=resumed, changed=record.changed, affected=record.affected)
+    decided = decided or record.decided
+    fresh = StepRecord(status="pending", decided=decided, changed=record.changed, affected=record.affected)
     # What names its effects, and where it stood, stays.
     for name in ("tries", "denied_tries", "epoch", "passes", "pass_", "items", "each", "branch"):
         setattr(fresh, name, getattr(record, name))
@@ -182,15 +191,10 @@ def _open(seed: RunState, path: str, indices: list[int]) -> None:
     key = instance_of(path, indices)
     record = seed.records.get(key)
     if record is not None and (record.finished or record.started_at is not None):
-        _reset(seed, key, resumed=True)
+        _reset(seed, key, decided=True)
 
 
 def _open_frame(seed: RunState, key: str) -> None:
     frame = seed.frames.get(key)
     if frame is not None:
         frame.part, frame.outcome, frame.code, frame.reason = "steps", None, None, ""
-
-
-def voided(approval: Approval, why: str) -> Approval:
-    """The approval as one that counts no more."""
-    return approval.model_copy(update={"void": why})

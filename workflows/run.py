@@ -103,7 +103,8 @@ class Run:
         """Whether this execution ends here and a new one goes on. Sticky once true."""
         if not self.suspending and not self.closing:
             quiet = self.budget.in_flight == 0
-            self.suspending = self.budget.hard() or (quiet and self.budget.soft())
+            over = self.budget.hard() or (quiet and self.budget.soft())
+            self.suspending = over or bool(self.state.handed_over)
         return self.suspending
 
     async def checkpoint(self, place: Place, step: PlannedStep | None = None) -> None:

@@ -74,8 +74,8 @@ class StepRecord(BaseModel):
     """Tries up to this one did not happen: a person found so."""
     undoing: str = ""
     """Its status before an undo of it was sent; set until the outcome of that is known."""
-    resumed: bool = False
-    """Taken over from an earlier run, where it was already decided that it runs."""
+    decided: bool = False
+    """Whether its condition was found true, or there is none: it is not looked at again."""
     items: list[str] | None = None
     """Keys of a ``for_each``, in input order; ``each`` holds the items themselves."""
     each: list[Json] | None = None
@@ -267,6 +267,8 @@ class RunState(BaseModel):
     undoable: list[Undoable] = Field(default_factory=list)
     undo_state: str = ""
     undos: list[UndoAsked] = Field(default_factory=list)
+    handed_over: str = ""
+    """Version of the playbook under which another run goes on; this one then ends where it stands."""
     warnings: list[str] = Field(default_factory=list)
     unrecorded: list[NewEntry] = Field(default_factory=list)
     notices: list[Notice] = Field(default_factory=list)

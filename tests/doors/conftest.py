@@ -20,7 +20,7 @@ from playbooks.policy import Policy
 from tests.doors.premises import Premises, premises
 from worker.api.app import create_app
 from worker.desk.desk import Desk
-from worker.desk.starts import Installation
+from worker.desk.plans import Installation
 from worker.start_http import listening
 
 PLAYBOOK = """

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.doors.conftest import PLAYBOOK
 from tests.doors.test_cli_decisions import Shell
 
 
@@ -9,17 +10,6 @@ from tests.doors.test_cli_decisions import Shell
 def shell(house, tmp_path):
     (tmp_path / "cli").mkdir()
     return Shell(house, tmp_path / "cli")
-
-
-async def decided(house, shell, incident):
-    """Approve, and answer the duty."""
-    card = await house.card(incident, "go")
-    for person in ("amal", "bo"):
-        assert (await house.decide(incident, person, card, "approve")).status_code == 200
-    asked = await house.card(incident, "data", "dara")
-    answer = {"left": False}
-    assert (await house.decide(incident, "dara", asked, "answer", values=answer)).status_code == 200
-    return await house.ended(incident)
 
 
 async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
@@ -53,3 +43,23 @@ async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
     ended = await house.ended(incident)
     assert [run["status"] for run in ended["runs"]] == ["failed", "undone", "undone"]
     assert [effect["kind"] for effect in house.env.world.effects()] == ["touch", "untouch"]
+
+
+async def test_a_run_is_moved_to_a_new_version_by_the_digest_of_what_was_shown(house, shell):
+    incident = await house.start(inputs={"who": "x"})
+    await house.card(incident, "go")
+    file = shell.home / "new.yaml"
+    file.write_text(PLAYBOOK.replace("1.0.0", "1.1.0").replace("within: 15m", "within: 20m"))
+    assert await shell.code("amal", "incident", "migrate", incident, "--to", str(file)) == "wrong_role"
+    assert await shell.code("cleo", "incident", "migrate", incident, "--to", "7.7.7") == "not_found"
+    assert await shell.code("cleo", "incident", "migrate", incident, "--to", "1.0.0") == "no_change"
+    shown = await shell.fine("cleo", "incident", "migrate", incident, "--to", str(file), "--dry-run")
+    assert [step["step"] for step in shown["steps"] if step["change"] != "same"] == ["go"]
+    wrong = await shell.code("cleo", "incident", "migrate", incident, "--to", str(file), "--digest", "0" * 16)
+    assert wrong == "digest_mismatch"
+    done = await shell.fine(
+        "cleo", "incident", "migrate", incident, "--to", str(file), "--digest", shown["digest"][:16]
+    )
+    assert done["run"] == f"run/{incident}/contain-things/2"
+    card = await house.card(incident, "go")
+    assert card["run"] == done["run"] and card["who"]["excluded"] == ["cleo"]

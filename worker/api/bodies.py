@@ -58,6 +58,18 @@ class Undo(OfRun):
     step: Word | None = None
 
 
+class Migrate(OfRun):
+    """Move a run to another version of its playbook: ``text`` is that version, or ``version`` the installed one's.
+
+    Without ``digest``, or with ``dry_run``, it is only shown.
+    """
+
+    text: str = Field(default="", max_length=512 * 1024)
+    version: str = Field(default="", max_length=100)
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{12,64}$")
+    dry_run: bool = False
+
+
 class Review(Body):
     """What somebody finds of a broken glass."""
 

@@ -93,6 +93,15 @@ async def rerun(desk: ADesk, actor: AnActor, incident: str, body: bodies.OfRun) 
     return receipt(await desk.aftermath.rerun(incident, actor, body.run, body.reason))
 
 
+@v1.post("/incidents/{incident}/migrate")
+async def migrate(desk: ADesk, actor: AnActor, incident: str, body: bodies.Migrate) -> JSONResponse:
+    """Show what a migration to another version would do; with the digest of that, do it."""
+    to = {"text": body.text, "version": body.version}
+    if body.digest is None or body.dry_run:
+        return JSONResponse(await desk.migrations.show(incident, actor, body.run, **to))
+    return receipt(await desk.migrations.migrate(incident, actor, body.run, body.digest, body.reason, **to))
+
+
 @v1.post("/incidents/{incident}/reviews")
 async def review(desk: ADesk, actor: AnActor, incident: str, body: bodies.Review) -> JSONResponse:
     """Say whether a break-glass was justified; who broke it may not."""

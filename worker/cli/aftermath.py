@@ -1,7 +1,8 @@
-"""``stanch incident undo|rerun|review``: after things went wrong."""
+"""``stanch incident undo|rerun|migrate|review``: after things went wrong."""
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +11,7 @@ from worker.cli import card
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.deciding import checked
 from worker.cli.options import as_option, reason_option, run_option
-from worker.cli.output import emit, fail, json_option, say, show
+from worker.cli.output import clean, emit, fail, json_option, say, show
 
 PATIENCE = 15.0
 """Seconds for which a command waits until what it asked for can be shown."""
@@ -126,4 +127,68 @@ def review(
         show(answer["message"])
 
 
-COMMANDS = (undo, rerun, review)
+@click.command()
+@click.argument("incident_id", metavar="ID")
+@click.option("--to", required=True, metavar="FILE|VERSION", help="A playbook's file, or the installed version.")
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@click.option("--digest", metavar="HEX", help="Of what you were shown: do it.")
+@run_option
+@reason_option
+@as_option
+@json_option
+def migrate(
+    incident_id: str,
+    to: str,
+    dry_run: bool,
+    digest: str | None,
+    run: str | None,
+    reason: str,
+    as_person: str | None,
+    as_json: bool,
+) -> None:
+    """Move a run to another version of its playbook: what is done stays, the rest is as the new version says.
+
+    Without --digest it shows every step that would change, and does nothing.
+    """
+    file = Path(to)
+    named = {"text": _text(file)} if file.is_file() else {"version": to}
+    body = {"run": run, "reason": reason, **named}
+    with connect(as_person) as api:
+        if digest is not None and not dry_run:
+            answer = api.post(at("incidents", incident_id, "migrate"), {**body, "digest": checked(digest)})
+            emit(answer) if as_json else show(answer["message"])
+            return
+        shown = api.post(at("incidents", incident_id, "migrate"), {**body, "dry_run": True})
+    if as_json:
+        emit(shown)
+    else:
+        show("\n".join(_changes(incident_id, to, shown)))
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        fail("bad_value", f"{file} is no text in UTF-8. Nothing was migrated.", exit_code=2)
+
+
+def _changes(incident: str, to: str, shown: dict[str, Any]) -> list[str]:
+    lines = [f"{shown['run']}: version {clean(shown['from']['version'])} to {clean(shown['to']['version'])}"]
+    for step in shown["steps"]:
+        kept = step["now"] != "pending" and step["change"] != "gone"
+        if step["change"] != "same" or kept:
+            now = f"is {step['now']}" if kept else ""
+            lines.append(f"  {step['change']:<8} {clean(step['step']):<28} {now}".rstrip())
+    lines += [f"  no approval step covers it any more: {clean(step)}" for step in shown["free"]]
+    lines += [f"  CONFLICT {clean(each['step'])}: {each['message']}" for each in shown["conflicts"]]
+    if shown["conflicts"]:
+        return [*lines, "It cannot be migrated like this."]
+    word = card.shell(to)
+    return [
+        *lines,
+        "Approvals are asked for anew. To do it:",
+        f"  stanch incident migrate {incident} --to {word} --digest {shown['digest'][:16]}",
+    ]
+
+
+COMMANDS = (undo, rerun, migrate, review)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from temporalio.client import Client
 
-from playbooks.contract import NewEntry
+from playbooks.contract import Json, NewEntry
 from worker.desk.decisions import Actor
 from worker.desk.delivery import deliver
 from worker.desk.open_incidents import CLOSED
@@ -43,18 +43,18 @@ class Aftermath:
             DeskRefusal: ``wrong_role not_found closed ambiguous_run no_snapshot unsupported_version``.
         """
         require(actor.name, actor.roles, "undo")
-        self._open(incident, "undone")
-        shown = await self._last(incident, run, lambda each: bool(each.get("undoable")))
+        self.open(incident, "undone")
+        shown = await self.last(incident, run, lambda each: bool(each.get("undoable")))
         if shown["status"] not in ENDED:
             request = UndoRequest(person=actor.name, step=step, reason=reason)
             return await deliver(self._client, shown["run"], "undo", request, Receipt, f"undo-{secrets.token_hex(12)}")
-        given, state = self._ended(shown["run"], "undone")
+        given, state = self.ended(shown["run"], "undone")
         if not any(step in (None, effect.key) for effect in state.undoable):
             return nothing_to_undo(beyond_undo(given.plan, PlanIndex(given.plan), state, step))
         facts = snapshot_of(self._views.known(incident))
         seed = for_undo(state, facts, actor.name, step)
         after = After(verb="undo", of=given.run, person=actor.name, reason=reason, step=step)
-        return await self._go_on(actor, given, after, seed, "the undo is previewed and waits for approval at @undo")
+        return await self.go_on(actor, given, after, seed, "the undo is previewed and waits for approval at @undo")
 
     async def rerun(self, incident: str, actor: Actor, run: str | None = None, reason: str = "") -> Receipt:
         """Do again what failed in a run that has ended, and go on from there; what is done is not repeated.
@@ -63,22 +63,22 @@ class Aftermath:
             DeskRefusal: as ``undo``; also ``run_active`` and ``nothing_failed``.
         """
         require(actor.name, actor.roles, "rerun")
-        self._open(incident, "started")
-        shown = await self._last(incident, run, lambda each: each["status"] in ENDED and _failed(each))
+        self.open(incident, "started")
+        shown = await self.last(incident, run, lambda each: each["status"] in ENDED and _failed(each))
         if shown["status"] not in ENDED:
             raise DeskRefusal(
                 "run_active", f"{shown['run']} has not ended, so nothing of it can be rerun. Nothing was started."
             )
         if shown["status"] in ("cancelled", "undone"):
             raise DeskRefusal("nothing_failed", f"{shown['run']} was {shown['status']}. Nothing was started.")
-        given, state = self._ended(shown["run"], "started")
+        given, state = self.ended(shown["run"], "started")
         facts = snapshot_of(self._views.known(incident))
         resumed = for_rerun(given.plan, state, facts, actor.name)
         if not resumed.again:
             raise DeskRefusal("nothing_failed", f"Nothing failed in {given.run}. Nothing was started.")
         after = After(verb="rerun", of=given.run, person=actor.name, reason=reason)
         again = ", ".join(resumed.again[:8]) + (f" and {len(resumed.again) - 8} more" if resumed.again[8:] else "")
-        return await self._go_on(actor, given, after, resumed.state, f"again: {again}")
+        return await self.go_on(actor, given, after, resumed.state, f"again: {again}")
 
     async def review(
         self, incident: str, actor: Actor, step: str, verdict: str, reason: str, run: str | None = None
@@ -92,7 +92,12 @@ class Aftermath:
         workflow = f"incident/{incident}"
         return await deliver(self._client, workflow, "review", request, Receipt, f"review-{secrets.token_hex(12)}")
 
-    def _open(self, incident: str, undone: str) -> None:
+    def open(self, incident: str, undone: str) -> None:
+        """Pass on only where the incident is open; ``undone`` is the word for what was not done.
+
+        Raises:
+            DeskRefusal: ``not_found`` or ``closed``.
+        """
         record = self._views.known(incident)
         if record["status"] in CLOSED:
             raise DeskRefusal(
@@ -101,8 +106,12 @@ class Aftermath:
                 "Its record is complete. Act by hand, or start a playbook in a new incident.",
             )
 
-    async def _last(self, incident: str, run: str | None, wanted: Any) -> dict[str, Any]:
-        """The run that is meant: the one named, or that which goes on from it, or the only one wanted."""
+    async def last(self, incident: str, run: str | None, wanted: Any) -> dict[str, Any]:
+        """The run that is meant: the one named, or that which goes on from it, or the only one wanted.
+
+        Raises:
+            DeskRefusal: ``not_found`` or ``ambiguous_run``.
+        """
         shown = {each["run"]: each for each in await self._views.runs(incident)}
         if run is not None and run not in shown:
             raise DeskRefusal("not_found", f"{incident} has no run {run}. Nothing was done.")
@@ -124,10 +133,21 @@ class Aftermath:
         saved = {run: self._store.incidents.load_run(run) for run in runs}
         return [(run, After.model_validate(each["after"])) for run, each in saved.items() if each and each.get("after")]
 
-    def _ended(self, run: str, undone: str) -> tuple[RunInput, RunState]:
-        """A run's input, and the state in which it ended."""
-        given, state = self._store.incidents.load_run(run), self._store.incidents.state(run)
-        if given is None or state is None:
+    def given(self, run: str, undone: str) -> RunInput:
+        """The input with which a run was started."""
+        saved = self._store.incidents.load_run(run)
+        if saved is None:
+            raise DeskRefusal("no_snapshot", f"The store does not hold {run}. Nothing was {undone}.")
+        return RunInput.model_validate(saved)
+
+    def ended(self, run: str, undone: str) -> tuple[RunInput, RunState]:
+        """A run's input, and the state in which it ended.
+
+        Raises:
+            DeskRefusal: ``no_snapshot`` or ``unsupported_version``.
+        """
+        given, state = self.given(run, undone), self._store.incidents.state(run)
+        if state is None:
             raise DeskRefusal("no_snapshot", f"The store does not hold how {run} ended. Nothing was {undone}.")
         if int(state.get("state_version", 0)) > STATE_VERSION:
             raise DeskRefusal(
@@ -136,11 +156,14 @@ class Aftermath:
                 f"Nothing was {undone}.",
             )
         try:
-            return RunInput.model_validate(given), RunState.model_validate(state)
+            return given, RunState.model_validate(state)
         except ValidationError:
             raise DeskRefusal("no_snapshot", f"How {run} ended cannot be read. Nothing was {undone}.") from None
 
-    async def _go_on(self, actor: Actor, given: RunInput, after: After, seed: RunState, what: str) -> Receipt:
+    async def go_on(
+        self, actor: Actor, given: RunInput, after: After, seed: RunState, what: str, **body: Json
+    ) -> Receipt:
+        """Start the run that goes on from a state; ``what`` says with what, ``body`` is for the record."""
         run = self._starts.next_run(given.incident, given.plan.frame.playbook.id)
         starters = tuple(dict.fromkeys((*given.starters, actor.name)))
         later = given.model_copy(
@@ -159,7 +182,7 @@ class Aftermath:
             at=stamp(),
             actor=actor.name,
             door=actor.door,
-            body={"run": run, "of": after.of, "step": after.step},
+            body={"run": run, "of": after.of, "step": after.step, **body},
             text=after.reason,
         )
         self._store.journal.append(given.incident, [entry])

@@ -17,12 +17,14 @@ from worker.bundle_histories import fetch_histories
 from worker.desk.aftermath import Aftermath
 from worker.desk.decisions import Actor, Decisions
 from worker.desk.life import Life
+from worker.desk.migrations import Migrations
 from worker.desk.outbox import Outbox
 from worker.desk.people import People
+from worker.desk.plans import Installation
 from worker.desk.reconcile import Reconciler
 from worker.desk.refusals import DeskRefusal
 from worker.desk.standing import StandingApprovals
-from worker.desk.starts import Installation, Starts
+from worker.desk.starts import Starts
 from worker.desk.times import stamp
 from worker.desk.views import Views, hold_document
 from worker.store import Store
@@ -60,6 +62,7 @@ class Desk:
         self.life = Life(store, client, self.views)
         self.aftermath = Aftermath(store, client, self.views, self.starts)
         self.standing = StandingApprovals(store, installation)
+        self.migrations = Migrations(client, self.views, self.aftermath, installation)
         self.outbox = Outbox(store)
         self.reconciler = Reconciler(store, client, self.starts)
 

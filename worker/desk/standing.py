@@ -8,9 +8,9 @@ from typing import Any
 from playbooks.contract import ActionFacts, Json, NewEntry, StandingApproval
 from playbooks.policy import owners_of
 from worker.desk.decisions import Actor
+from worker.desk.plans import Installation
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
-from worker.desk.starts import Installation
 from worker.desk.times import stamp
 from worker.store import Store
 

@@ -6,7 +6,6 @@ A crash between keeping and starting is mended by the reconciler: every id is fi
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -16,38 +15,22 @@ from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
-from playbooks.compile import compile_plan, validate
-from playbooks.contract import ActionFacts, Json, NewEntry, RunContext
-from playbooks.loader import Library
-from playbooks.policy import Policy
+from playbooks.compile import validate
+from playbooks.contract import Json, NewEntry
 from playbooks.problems import Problem
-from playbooks.regimes_loader import shipped
 from worker.desk.not_started import tell_nothing_ran
+from worker.desk.plans import Installation, frozen, standing
 from worker.desk.playbooks import listing
 from worker.desk.quorums import warned
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
 from worker.store import Store
-from workflows.messages import Attach, IncidentInput, Receipt, RunInput, Thresholds
+from workflows.messages import Attach, IncidentInput, Receipt, RunInput
 from workflows.state import Fact, FactsSnapshot
 
 log = logging.getLogger(__name__)
 
 ATTACH_PATIENCE = 20.0
-
-
-@dataclass(frozen=True)
-class Installation:
-    """What every start shares. ``desk_keys`` maps key id to public key (hex)."""
-
-    library: Library
-    actions: Mapping[str, ActionFacts]
-    policy: Policy
-    context: RunContext
-    queue_prefix: str
-    desk_keys: dict[str, str]
-    org: str = ""
-    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 class Started(BaseModel):
@@ -318,33 +301,10 @@ class Starts:
         self, playbook: str, inputs: Mapping[str, Json], incident: Mapping[str, Json], *, ask: bool
     ) -> tuple[Any, str]:
         installation, source = self._installation, self.source(playbook)
-        standing: dict[str, Any] = {
-            "library": installation.library,
-            "actions": installation.actions,
-            "policy": installation.policy,
-            "regimes": shipped,
-        }
         if playbook not in self._judged:
-            self._judged[playbook] = validate(source, **standing)
-        compiled = compile_plan(
-            source,
-            **standing,
-            inputs=inputs,
-            incident=incident,
-            context=installation.context,
-            ask_missing=ask,
-            judged=self._judged[playbook],
-        )
-        errors = [problem for problem in compiled.problems if problem.severity == "error"]
-        if compiled.plan is None or errors:
-            shown = errors or list(compiled.problems)
-            raise DeskRefusal(
-                "playbook_problems",
-                f"{playbook} cannot be started: {_first(shown)} Nothing was started.",
-                f"Mend it, check with `stanch playbook validate`, then start again ({len(shown)} problems).",
-                details={"problems": [problem.as_json() for problem in shown]},
-            )
-        return compiled.plan, compiled.digest
+            self._judged[playbook] = validate(source, **standing(installation))
+        judged = self._judged[playbook]
+        return frozen(installation, source, inputs, incident, ask=ask, judged=judged)
 
     def _facts(self, title: str, severity: int, kind: str, *, by: str, trust: str) -> dict[str, Fact]:
         now = stamp()
@@ -373,8 +333,3 @@ def _plain(facts: Mapping[str, Fact]) -> dict[str, Json]:
 
 def _playbook_of(run: str) -> str:
     return run.split("/")[2]
-
-
-def _first(problems: list[Problem]) -> str:
-    first = problems[0]
-    return f"{first.file}:{first.line}:{first.column}: {first.message}"
