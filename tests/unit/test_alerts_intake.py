@@ -53,8 +53,9 @@ class Shelf:
     """A store in memory, with the store's promises: all or none, first by key, then by correlation."""
 
     def __init__(self):
-        self.alerts = self
+        self.alerts = self.journal = self.notices = self
         self.raw, self.admitted, self.incidents, self.broken = [], [], {}, None
+        self.starts, self.entries, self.pages = [], [], []
         self._lock = threading.RLock()
 
     @contextmanager
@@ -84,7 +85,17 @@ class Shelf:
                 return Admission(incident, False, True, count + 1)
         incident = f"INC-2024-{len(self.incidents) + 1}"
         self.incidents[incident] = (keys, 1)
+        self.starts += [(alert.source, now)] if alert.route and alert.effect else []
         return Admission(incident, True, False, 1, starts=alert.route is not None)
+
+    def effect_starts(self, source, since):
+        return sum(source == whose and at > since for whose, at in self.starts)
+
+    def append(self, incident, entries):
+        self.entries += [(incident, entry) for entry in entries]
+
+    def put(self, notices):
+        self.pages += notices
 
 
 def resolve(reference):
@@ -295,6 +306,11 @@ def test_starts_with_effect_are_capped_per_source_and_hour():
     assert [receipt.start["playbook"] for receipt in receipts] == ["crm-oauth-token-theft"] * 2 + ["crm-triage"] * 2
     assert [problem.code for problem in receipts[3].alert.problems] == ["time_old", "capped"]
     assert receipts[3].created and receipts[3].start["inputs"] == {"since": receipts[0].start["inputs"]["since"]}
+    assert [(incident, entry.kind, entry.body["instead"]) for incident, entry in shelf.entries] == [
+        (receipt.incident, "run.not_started", "crm-triage") for receipt in receipts[2:]
+    ]
+    assert "crm-oauth-token-theft was not started. This source has used its 2 starts" in shelf.pages[0].body["text"]
+    assert shelf.pages[0].urgency == "page" and len(shelf.pages) == 2
     other = taker.receive(shelf, "open", {}, body(many(6)[5]), NOW)
     assert other.start["playbook"] == "crm-oauth-token-theft"
     hour_later = taker.receive(shelf, "calm", {}, body(many(8)[7]), NOW + timedelta(minutes=61))

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -142,6 +143,19 @@ def test_what_an_incident_starts_waits_until_it_surely_runs(store: Store) -> Non
     assert starts[first.incident]["inputs"] == {"app": "x"}
     store.alerts.confirm_started(first.incident, route.playbook)
     assert [start["incident"] for start in store.alerts.pending_starts()] == [quiet.incident]
+
+
+def test_starts_with_effect_are_counted_for_their_source_in_the_store(store: Store, store_url: str, home: Path) -> None:
+    route = Route(rule="tokens", playbook="crm-oauth-token-theft", inputs={})
+    for number in range(3):
+        store.alerts.admit(alert("bcd"[number], route=route, effect=number > 0), NOW + timedelta(minutes=number))
+    store.alerts.admit(alert("d", route=route, effect=True), NOW)
+    reopened = Store(store_url, home)
+    whose = alert().source
+    assert reopened.alerts.effect_starts(whose, NOW - timedelta(hours=1)) == 2, "joining starts nothing"
+    assert reopened.alerts.effect_starts(whose, NOW + timedelta(minutes=1)) == 1
+    assert reopened.alerts.effect_starts("other", NOW - timedelta(hours=1)) == 0
+    reopened.close()
 
 
 def test_an_admission_that_fails_leaves_nothing(store: Store) -> None:

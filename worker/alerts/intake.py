@@ -8,9 +8,8 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from pydantic import ValidationError
@@ -19,9 +18,10 @@ from playbooks.contract import Json
 from worker.alerts import readers, routing, signatures
 from worker.alerts.finding import Finding, to_alert
 from worker.alerts.model import Alert
-from worker.alerts.routing import Routes, StartCaps
+from worker.alerts.routing import Routes
 from worker.alerts.sources import Source, Sources, malformed
-from worker.alerts.values import dig, text
+from worker.alerts.told import Told, tell_capped
+from worker.alerts.values import dig, stamp, text
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ KEPT_HEADERS = frozenset(
 """Headers that are kept beside the bytes; no credential is ever among them."""
 
 MAX_REMEMBERED = 10_000
+HOUR = timedelta(hours=1)
 
 
 class AlertStore(Protocol):
@@ -51,16 +52,16 @@ class AlertStore(Protocol):
     def admit(self, alert: Alert, now: datetime) -> Any:
         """Join or open an incident in one transaction: ``incident created joined count starts raised``."""
 
+    def effect_starts(self, source: str, since: datetime) -> int:
+        """How many starts with effect a source's alerts have asked for since an instant."""
 
-class Store(Protocol):
+
+class Store(Told, Protocol):
     """What intake needs of the store."""
 
     @property
     def alerts(self) -> AlertStore:
         """Where alerts are kept."""
-
-    def transaction(self) -> AbstractContextManager[Any]:
-        """Group writes: all or none."""
 
 
 class IntakeRefused(Exception):
@@ -140,7 +141,6 @@ class Intake:
     resolve: Callable[[str], str]
     org: str = ""
     reader: Callable[..., Alert] = readers.read
-    caps: StartCaps = field(default_factory=StartCaps)
     _seen: "OrderedDict[tuple[str, str], Receipt]" = field(default_factory=OrderedDict)
     _seen_lock: threading.Lock = field(default_factory=threading.Lock)
     _told: set[str] = field(default_factory=set)
@@ -283,26 +283,23 @@ class Intake:
     def _admit(
         self, store: Store, source: Source, alert: Alert, kept: Mapping[str, str], body: bytes, now: datetime
     ) -> Receipt:
-        chosen = self.routes.choose(alert, now)
-        if not chosen.alert.effect:
-            return self._write(store, source, chosen.alert, kept, body, now)
-        with self.caps.turn(source.name, source.starts_per_hour, now) as turn:
-            routed = chosen.alert if turn.free else routing.capped(chosen, source.starts_per_hour)
-            receipt = self._write(store, source, routed, kept, body, now)
-            turn.used = turn.free and receipt.start is not None
-        return receipt
+        """One transaction: the bytes, and what they lead to; or neither, and the sender sends again.
 
-    def _write(
-        self, store: Store, source: Source, alert: Alert, kept: Mapping[str, str], body: bytes, now: datetime
-    ) -> Receipt:
-        """One transaction: the bytes, and what they lead to; or neither, and the sender sends again."""
+        Starts with effect are counted in it, so that a detector gone mad cannot contain at will, however many
+        processes take its alerts, and whenever they are restarted.
+        """
+        chosen, most = self.routes.choose(alert, now), source.starts_per_hour
         try:
             with store.transaction():
                 raw = _reference(store.alerts.store_raw(source.name, kept, body))
-                alert = alert.model_copy(update={"raw": raw})
+                used_up = chosen.alert.effect and store.alerts.effect_starts(source.name, now - HOUR) >= most
+                routed = routing.capped(chosen, most) if used_up else chosen.alert
+                alert = routed.model_copy(update={"raw": raw})
                 if not alert.matched or alert.action == "close":
                     return Receipt(alert=alert)
                 admission = store.alerts.admit(alert, now)
+                if used_up and chosen.alert.route and (admission.created or admission.starts):
+                    tell_capped(store, admission.incident, alert, chosen.alert.route.playbook, stamp(now))
         except Exception as error:
             # Only the kind of error: a database's message quotes the row, and with it the alert.
             log.error("an alert of %s could not be kept: %s", source.name, type(error).__name__)

@@ -1,9 +1,6 @@
 """From an alert to what it starts. The rules are data: the shipped ones, and before them those of the settings."""
 
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -113,37 +110,6 @@ def window_start(alert: Alert, received: datetime) -> datetime:
     """Where evidence begins: 24 hours before the earlier of first sight and receipt, at most 90 days back."""
     seen = datetime.fromisoformat(alert.first_seen)
     return max(min(seen, received) - WINDOW_BEFORE, received - WINDOW_AT_MOST)
-
-
-class StartCaps:
-    """Counts starts with effect per source over a sliding hour, so that a detector gone mad cannot contain at will.
-
-    One per process; a restart forgets the hour.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._starts: dict[str, deque[datetime]] = {}
-
-    @contextmanager
-    def turn(self, source: str, most: int, now: datetime) -> Iterator["Turn"]:
-        """One alert's turn: while it lasts no other alert of this process may take the last start."""
-        with self._lock:
-            starts = self._starts.setdefault(source, deque())
-            while starts and starts[0] <= now - HOUR:
-                starts.popleft()
-            turn = Turn(free=len(starts) < most)
-            yield turn
-            if turn.used:
-                starts.append(now)
-
-
-@dataclass
-class Turn:
-    """Whether a start is free; set ``used`` when it was taken."""
-
-    free: bool
-    used: bool = False
 
 
 def capped(chosen: Chosen, most: int) -> Alert:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
 
 from playbooks.contract import NewEntry
 from worker.alerts.model import Alert
@@ -60,7 +60,7 @@ class Alerts:
             created = incident is None
             if incident is None:
                 incident = self._opened(alert)
-            wanted = self._wanted(connection, alert, incident)
+            wanted = self._wanted(connection, alert, incident, now)
             raised = self._raised(connection, alert, incident)
             self._count(connection, alert, incident)
             self._correlate(connection, alert, incident, now)
@@ -85,7 +85,7 @@ class Alerts:
     def _correlated(self, connection: Connection, alert: Alert, now: datetime) -> str | None:
         if not alert.correlation:
             return None
-        since = (now.astimezone(UTC) - CORRELATED_FOR).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        since = _instant(now - CORRELATED_FOR)
         wanted = select(correlations.c.incident).where(
             correlations.c.key.in_(alert.correlation), correlations.c.at >= since
         )
@@ -101,7 +101,7 @@ class Alerts:
         )
 
     @staticmethod
-    def _wanted(connection: Connection, alert: Alert, incident: str) -> bool:
+    def _wanted(connection: Connection, alert: Alert, incident: str, now: datetime) -> bool:
         """Note what is to be started, if it is not yet; whether that is a playbook.
 
         An incident that began with something small must not keep a later alert's playbook from running. What
@@ -112,7 +112,8 @@ class Alerts:
         if playbook in held or (held and not playbook) or (any(held) and not alert.effect):
             return False
         row = {"incident": incident, "playbook": playbook, "start": dumps(alert.start or {}), "confirmed": False}
-        connection.execute(insert(starts), row)
+        whose = {"source": alert.source, "effect": alert.effect, "at": _instant(now)}
+        connection.execute(insert(starts), {**row, **whose})
         return bool(playbook)
 
     @staticmethod
@@ -135,7 +136,7 @@ class Alerts:
 
     @staticmethod
     def _correlate(connection: Connection, alert: Alert, incident: str, now: datetime) -> None:
-        at = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        at = _instant(now)
         for key in alert.correlation:
             known = connection.execute(select(correlations.c.key).where(correlations.c.key == key)).first()
             if known is None:
@@ -175,6 +176,12 @@ class Alerts:
         )
         self._journal.append(incident, [entry])
 
+    def effect_starts(self, source: str, since: datetime) -> int:
+        """How many starts with effect a source's alerts have asked for since an instant."""
+        mine = (starts.c.source == source, starts.c.effect.is_(True), starts.c.at > _instant(since))
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(starts).where(*mine)).scalar_one()
+
     def pending_starts(self) -> list[dict[str, Any]]:
         """What alerts asked for and is not yet known to run: ``incident playbook inputs rule count``."""
         wanted = select(starts.c.incident, starts.c.start, incidents.c.alerts).join(
@@ -189,3 +196,7 @@ class Alerts:
         mine = (starts.c.incident == incident, starts.c.playbook.in_(("", playbook)))
         with self._database.transaction() as connection:
             connection.execute(update(starts).where(*mine).values(confirmed=True))
+
+
+def _instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -63,6 +63,9 @@ starts = Table(
     Column("playbook", Name, primary_key=True),
     Column("start", Text, nullable=False),
     Column("confirmed", Boolean, nullable=False),
+    Column("source", Name),
+    Column("effect", Boolean),
+    Column("at", Name),
 )
 raw_alerts = Table(
     "raw_alerts",
