@@ -1,22 +1,20 @@
 """The one place that knows all actions: every system's, the built-in ones, and those of users.
 
 A system is a folder of ``activities/systems`` whose ``actions.py`` ends in ``ACTIONS = (…)``. Users add
-actions by the entry-point group ``stanch.actions`` (each entry names such a tuple). Reading the catalog
-never imports a system's client.
+systems by the entry-point group ``stanch.actions`` (``activities/extension.py``). Reading the catalog never
+imports the client of a system of Stanch's own.
 """
 
 import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from importlib.metadata import entry_points
 from types import MappingProxyType
 
 import activities.systems
+from activities import extension
 from activities.action import ActionSpec
 from playbooks.contract import ActionFacts
-
-ENTRY_POINTS = "stanch.actions"
 
 
 class Catalog:
@@ -75,8 +73,7 @@ def installed() -> Iterable[ActionSpec]:
                 raise
             continue
         yield from module.ACTIONS
-    for entry in sorted(entry_points(group=ENTRY_POINTS), key=lambda entry: entry.name):
-        yield from entry.load()
+    yield from extension.installed().specs
 
 
 CATALOG = Catalog()

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from activities.extension import installed
 from playbooks.contract import Mode
 from worker.settings_policy import PolicySettings
 
@@ -187,8 +188,13 @@ class Settings(_Part):
 
     @property
     def playbook_folders(self) -> tuple[Path, ...]:
-        """Folders of further playbooks, absolute."""
-        return tuple((self.base / Path(folder).expanduser()).resolve() for folder in self.file.playbooks)
+        """Folders of further playbooks, absolute: the settings' own, then those of installed extensions.
+
+        Raises:
+            ExtensionError: An installed extension cannot be loaded.
+        """
+        own = tuple((self.base / Path(folder).expanduser()).resolve() for folder in self.file.playbooks)
+        return (*own, *installed().playbooks)
 
     @property
     def base(self) -> Path:

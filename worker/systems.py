@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from activities.errors import AuthFailed, Rejected
+from activities.extension import installed
 from activities.ports import Vault
 from playbooks.contract import Json
 from worker.secrets import SecretError
@@ -16,8 +17,8 @@ Connect = Callable[[Mapping[str, Json], Vault], Any]
 
 
 class ConnectedSystems:
-    """Connects by ``activities.systems.<system>.client.connect(config, vault)``, or by a given function; for
-    reading only by its ``connect_reading``.
+    """Connects by ``activities.systems.<system>.client.connect(config, vault)``, by an installed extension, or by a
+    given function; for reading only by ``connect_reading``.
 
     A client may offer ``own`` (names and ids of Stanch's own integration there) and ``close()``.
     """
@@ -74,14 +75,25 @@ class ConnectedSystems:
             raise Rejected(
                 f"{system} is not configured for this worker. Nothing was sent. Add [systems.{system}] to stanch.toml."
             )
-        connect = self._connect.get(system) or self._installed(system)
+        table, given = self._configs.get(system, {}), self._connect.get(system)
         try:
-            return connect(self._configs.get(system, {}), self._vault)
+            if given is not None:
+                return given(table, self._vault)
+            brought = installed().systems.get(system)
+            if brought is not None:
+                return brought.client(table, self._vault, reading=self._reading)
+            return self._shipped(system)(table, self._vault)
         except SecretError as error:
             raise AuthFailed(f"{system}: {error}") from None
 
-    def _installed(self, system: str) -> Connect:
-        module = import_module(f"activities.systems.{system}.client")
+    def _shipped(self, system: str) -> Connect:
+        name = f"activities.systems.{system}"
+        try:
+            module = import_module(f"{name}.client")
+        except ModuleNotFoundError as error:
+            if error.name not in (name, f"{name}.client"):
+                raise
+            raise Rejected(f"Nothing that is installed knows the system {system}. Nothing was sent.") from None
         connect: Connect | None = getattr(module, "connect_reading", None) if self._reading else module.connect
         if connect is None:
             raise Rejected(f"{system} has no client that can only read, so it is not asked. Nothing was sent.")

@@ -131,8 +131,10 @@ def test_settings_in_examples_load(path: Path) -> None:
     for example in fences(TEXT[path], "toml"):
         given = tomllib.loads(example)
         file = FileSettings.model_validate(given)
-        for config in file.systems.values():
-            SalesforceConfig.model_validate(config)
+        for system, config in file.systems.items():
+            # Systems of one's own are checked by their packages' tests.
+            if system == "salesforce":
+                SalesforceConfig.model_validate(config)
         Intake.of(file.alerts, file.routes, lambda reference: "")
 
 

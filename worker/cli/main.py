@@ -19,6 +19,7 @@ COMMANDS = {
     "incident": ("worker.cli.incident:incident", "Start, look at and decide incidents."),
     "decision": ("worker.cli.decision:decision", "What waits for people."),
     "playbook": ("worker.cli.playbook:playbook", "List, check and preview playbooks."),
+    "new": ("worker.cli.new:new", "Begin a package of your own, with an action, a playbook and tests."),
     "people": ("worker.cli.people:people", "People, roles, tokens."),
     "hold": ("worker.cli.hold:hold", "Stop every new effect, everywhere, at once."),
     "standing": ("worker.cli.standing:standing", "Approvals in advance: give, list, revoke."),

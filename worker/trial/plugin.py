@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from worker.trial.bench import Bench
     from worker.trial.fixture import PlaybookRun
     from worker.trial.play import Wrong
 
@@ -98,3 +99,21 @@ def stanch_playbook() -> Iterator[Callable[..., "PlaybookRun"]]:
     yield start
     for run in runs:
         run.close()
+
+
+@pytest.fixture
+def stanch_bench(tmp_path: Path) -> Iterator[Callable[..., "Bench"]]:
+    """Call an extension's actions as a worker does: ``stanch_bench(EXTENSION, {"url": …}, {"secret:…": "…"})``."""
+    from worker.trial.bench import Bench
+
+    made: list[Bench] = []
+
+    def start(extension: Any, table: Any, secrets: Any = None) -> Bench:
+        home = tmp_path / f"bench-{len(made)}"
+        home.mkdir()
+        made.append(Bench(extension, home, table, secrets))
+        return made[-1]
+
+    yield start
+    for bench in made:
+        bench.close()
