@@ -104,6 +104,17 @@ class _Diff:
             ):
                 self._top("input", Weight.NEUTRAL, f"The input {name} is declared otherwise.", "inputs", name)
 
+        for name in sorted(was.outputs.keys() | now.outputs.keys()):
+            gives, given = was.outputs.get(name), now.outputs.get(name)
+            if (
+                gives is None
+                or given is None
+                or gives.type != given.type
+                or (self._meaning(gives.value) != Meaning({})(given.value))
+            ):
+                what = "new" if gives is None else "gone" if given is None else "another value"
+                self._top("output", Weight.NEUTRAL, f"The output {name} is {what}.", "outputs")
+
     def _top(self, code: str, weight: Weight, said: str, *at: str) -> None:
         old, new = self._old.source, self._new.source
         self._found.found.append(

@@ -29,6 +29,7 @@ CODES: dict[str, str] = {
     "recipients": "Who is told, and how loudly.",
     "renamed": "A step has another id.",
     "order": "Effects happen in another order.",
+    "output": "What the playbook gives back to one that runs it.",
     "owner": "Who answers for a step.",
     "parameters": "An action has other parameters.",
     "silence": "What follows when nobody answers.",

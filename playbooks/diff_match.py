@@ -10,6 +10,8 @@ from playbooks.model_steps import ActionStep, ApproveStep, AskStep, HumanStep, N
 
 ALIKE = 0.6
 """How much of two texts must agree for one to be the other, rewritten."""
+_BY_PLACE = frozenset(("clocks", "draft", "require", "set", "wait"))
+"""Kinds of which one at the same place is the same, written otherwise: whatever changed of it is told."""
 _UNSAID = {"id", "title", "labels", "owner", "phase"}
 
 
@@ -41,6 +43,7 @@ def match(old: View, new: View) -> Matched:
     finder.take(_content)
     finder.take(lambda seen: (seen.step.kind, subject) if (subject := _subject(seen)) is not None else None)
     finder.take_alike()
+    finder.take(lambda seen: (seen.path, seen.step.kind) if seen.step.kind in _BY_PLACE else None)
     return finder.matched()
 
 

@@ -91,7 +91,8 @@ def compare_kind(old: Seen, new: Seen, meaning: Meaning, found: Findings) -> Non
         _text(old, new, was.human, now.human, meaning, found)
     elif isinstance(was, WaitStep) and isinstance(now, WaitStep):
         compare_waiting(old, new, f"The wait {name}", found)
-        if meaning(was.wait.model_dump(mode="json")) != meaning(now.wait.model_dump(mode="json")):
+        before = (meaning.condition(was.wait.until or ""), meaning(was.wait.for_), was.wait.event)
+        if before != (Meaning({}).condition(now.wait.until or ""), Meaning({})(now.wait.for_), now.wait.event):
             found.change("guard", Weight.NEUTRAL, old, new, f"{name} waits for something else.", "wait")
     elif isinstance(was, TellStep) and isinstance(now, TellStep):
         _tell(old, new, found)

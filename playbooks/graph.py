@@ -271,7 +271,8 @@ def _said(step: BaseStep, seen: Seen) -> tuple[str, str, tuple[str, ...]]:
         case WaitStep() if step.wait.for_ is not None:
             return "wait", f"for {_short(step.wait.for_)}", ()
         case WaitStep():
-            return "wait", f"until {step.wait.until}", (f"at most {step.within}", silence(step.on_timeout or []))
+            what = f"for the event {step.wait.event}" if step.wait.event else f"until {step.wait.until}"
+            return "wait", what, (f"at most {step.within}", silence(step.on_timeout or []))
     return _plain(step)
 
 

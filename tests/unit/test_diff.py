@@ -222,6 +222,17 @@ def test_a_way_that_is_chosen_otherwise() -> None:
     assert (found.code, found.weight, found.step) == ("condition", LESS, "t")
 
 
+def test_what_a_wait_is_for_and_what_is_given_back() -> None:
+    wait = "- {wait: {event: said}, within: 4h, on_timeout: [continue]}"
+    (found,) = compared(whole(wait), whole(wait.replace("said", "told")))
+    assert (found.code, found.weight) == ("guard", NEUTRAL)
+    (found,) = compared(whole(wait), whole(wait.replace("continue", "stop")))
+    assert (found.code, found.weight) == ("silence", SAFER)
+    given = "outputs: {n: {type: integer, value: 1}}\nsteps:"
+    (found,) = compared(whole(wait), whole(wait).replace("steps:", given))
+    assert (found.code, found.weight) == ("output", NEUTRAL) and "n is new" in found.said
+
+
 # --- properties -----------------------------------------------------------------------------------
 
 Book = dict[str, Any]
@@ -302,6 +313,27 @@ def uncovered(block: list[Any], number: int, step: Book) -> bool:
 WEAKENINGS: list[Callable[[list[Any], int, Book], bool]] = [
     drop_step, lower_count, add_role, longer, go_on, unverified, conditional, uncovered,
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["lab", "crm-oauth-token-theft"])
+def test_whatever_leaves_always_is_reported(name: str) -> None:
+    plain = yaml.safe_load(BOOKS[name])
+    old, seen = loaded(yaml.safe_dump(plain, sort_keys=False), "old.yaml"), 0
+    for number, step in enumerate(plain["always"]):
+        kinds = {"ask", "tell", "draft", "clocks", "set"} & step.keys()
+        if not kinds or len(plain["always"]) < 2:
+            continue
+        weaker = deepcopy(plain)
+        weaker["steps"].append(weaker["always"].pop(number))
+        new = loaded(yaml.safe_dump(weaker, sort_keys=False), "new.yaml")
+        if has_errors(validate(new, library=SHIPPED, actions=ACTIONS, safety=False)):
+            continue
+        there = diff(old, new, library=SHIPPED, actions=ACTIONS)
+        assert [found.weight for found in there if found.code == "place"] == [LESS], (name, number, there)
+        back = diff(new, old, library=SHIPPED, actions=ACTIONS)
+        assert not [found for found in back if found.weight is LESS], (name, number, back)
+        seen += 1
+    assert seen
 
 
 @pytest.mark.parametrize("name", BOOKS)

@@ -39,6 +39,7 @@ EVERY = """\
 - {id: hand, human: Do it, owner: legal, verify: {action: lab.look, until: result.count == 0}, within: 1h,
    on_timeout: [{escalate: crm_owner, within: 2h}, stop]}
 - {id: rest, wait: {for: 5m}}
+- {id: news, wait: {event: vendor_said}, within: 4h, on_timeout: [continue]}
 - id: which
   choose:
     - {when: incident.severity > 3, do: [{id: w1, note: first}]}
@@ -153,6 +154,7 @@ def test_risk_and_approvals_are_said_in_words() -> None:
     assert "for each thing of 1, 2; 10 at once" in said(drawn["a2"])
     assert "then the run ends" in said(drawn["hand"]) and "then checked every" in said(drawn["hand"])
     assert "not approved: policy demands 1 of platform_owner" in chart
+    assert "for the event vendor_said" in said(drawn["news"]) and "at most 4h" in said(drawn["news"])
     assert "2: incident.severity > 2" in said(drawn["which"])
     assert "again until steps.p1.count == 0; at most 5 times, 1m apart" in said(drawn["passes"])
 
