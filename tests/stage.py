@@ -181,6 +181,7 @@ class Stage:
         policy: Policy | None = None,
         library: Library | None = None,
         incident_starts: bool = True,
+        rate: int = 1,
         standing: tuple[StandingApproval, ...] = (),
     ) -> Running:
         """Compile a playbook and start it with its incident."""
@@ -206,6 +207,8 @@ class Stage:
         values["id"] = incident
         snapshot = FactsSnapshot(facts={name: Fact(value=value, at=at) for name, value in values.items()})
         context = RunContext(mode=self.settings.mode)
+        if rate != 1:
+            context = RunContext(mode=self.settings.mode, rate=rate, world_start=at, real_start=at)
         compiled = compile_plan(
             source,
             library=library or Library.of(),

@@ -12,7 +12,7 @@ from playbooks.policy import merged
 from workflows.approvals import grant
 from workflows.attempts import Attempts, Trouble
 from workflows.envelopes import Shown, demanded, envelope_of, freeze, permit_of
-from workflows.errors import WalkEnded
+from workflows.errors import RunCancelled, WalkEnded
 from workflows.failures import asked_what_happened
 from workflows.messages import Receipt, UndoRequest
 from workflows.questions import closed, live, open_gate, timing
@@ -109,7 +109,11 @@ async def asked_undo(run: Run, asked: UndoAsked) -> None:
     """
     what = asked.step or "what it did, newest first"
     question = f"{asked.person} asks to undo {what}. Undo it?"
-    asked.end = await _offered(run, asked.key, question, asked.step, [asked.person])
+    alone = run.input.after is not None and run.input.after.verb == "undo"
+    try:
+        asked.end = await _offered(run, asked.key, question, asked.step, [asked.person], ends_on_cancel=alone)
+    except RunCancelled:
+        asked.end = "cancelled"
     run.note("undo.finished", key=asked.key, end=asked.end)
     if asked.end == "undone" and run.input.after is None:
         run.state.warnings.append(f"{asked.step or 'What it had done'} was undone; {asked.person} asked for it.")
@@ -128,11 +132,13 @@ async def offer_undo(run: Run) -> bool:
     return state.undo_state == "undone"
 
 
-async def _offered(run: Run, key: str, question: str, only: str | None, askers: list[str]) -> str:
+async def _offered(
+    run: Run, key: str, question: str, only: str | None, askers: list[str], *, ends_on_cancel: bool = False
+) -> str:
     """Preview, ask, take back: ``undone``, ``partly`` or ``declined``. Everything of it outlives an execution."""
     state = run.state
     step = PlannedStep(path=key, title="Undo what this run did", spec=NoteStep(text=""))
-    place = Place(run.index.frames[run.plan.frame.prefix], always=True)
+    place = Place(run.index.frames[run.plan.frame.prefix], always=not ends_on_cancel)
     record = state.records.setdefault(key, StepRecord())
     approval = state.approvals.setdefault(key, Approval(path=key))
     if approval.approved is None:

@@ -163,6 +163,10 @@ class Interpreter:
                 verdict = await self._verdict(step, place, record, failed)
             except StepFailed as late:
                 failed = late
+            except RunCancelled:
+                finish(record, "failed", run.clock.stamp(), code=failed.code, message=failed.message)
+                run.note("step.failed", place=place, step=step, code=failed.code)
+                raise
         if verdict == "retry":
             record.status, record.trouble = "running", None
             return True

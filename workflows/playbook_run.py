@@ -26,6 +26,7 @@ PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 UNDO_ENDS: dict[str, tuple[str, str | None, str]] = {
     "undone": ("undone", None, "All that could be taken back is."),
     "partly": ("failed", "undo_incomplete", "Not all of it could be taken back; the warnings say what is left."),
+    "cancelled": ("cancelled", "cancelled", "The undo was cancelled, so nothing was taken back."),
     "declined": ("denied", "denied", "The undo was not approved, so nothing was taken back."),
 }
 """How a run ends that only undoes: status, code, reason."""

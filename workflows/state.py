@@ -212,7 +212,7 @@ class Undoable(Frozen):
 class UndoAsked(BaseModel):
     """An undo that a person asked for. ``key`` names its question; ``step`` the one step instance, if not all.
 
-    ``end`` is ``undone partly declined``, empty until it has ended.
+    ``end`` is ``undone partly declined cancelled``, empty until it has ended.
     """
 
     key: str

@@ -146,3 +146,15 @@ async def test_an_undo_whose_answer_is_lost_is_found_out_by_people(stage: Stage)
     await later.decide("one", "amal", "verify")
     status = await later.ended()
     assert status["status"] == "undone" and step_of(status, "one")["status"] == "undone"
+
+
+async def test_a_cancel_of_the_undo_itself_takes_nothing_back(stage: Stage) -> None:
+    desk = stage.desk()
+    run = await stage.start(HEAD + "steps:\n  - {id: one, action: lab.touch, with: {name: x}}\n", facts=SEVERE)
+    await run.ended()
+    asked = await desk.aftermath.undo(run.incident, actor("bo"))
+    later = stage.running(run.incident, asked.run or "")
+    await later.waiting("@undo")
+    await later.handle.cancel()
+    assert (await later.ended())["status"] == "cancelled" and undone(stage) == []
+    assert (await desk.aftermath.undo(run.incident, actor("bo"))).accepted
