@@ -25,6 +25,8 @@ from playbooks.review_steps import called_by
 MAX_PLAN = 256 * 1024
 LEAST_STEP = 256
 """Bytes of a plan that no step does without: a plan far too large is refused before it is written."""
+USUAL_STEP = 1000
+"""Bytes beside its texts that no usual step needs."""
 MAX_DEPTH = 5
 """Sub-playbooks within sub-playbooks (design, semantics 7)."""
 
@@ -112,8 +114,12 @@ def _steps(source: Source, library: Library, counted: dict[str, int]) -> int:
 
 def _too_large(source: Source, library: Library, actions: Mapping[str, ActionFacts]) -> bool:
     """Whether the plan of a run is too large even without inputs."""
-    if _steps(source, library, {}) * LEAST_STEP > MAX_PLAN:
+    steps = _steps(source, library, {})
+    if steps * LEAST_STEP > MAX_PLAN:
         return True
+    if not called_by(source) and steps * USUAL_STEP + 3 * source.characters() < MAX_PLAN:
+        # Writing the plan would take as long as all the rest; ``compile_plan`` measures it in any case.
+        return False
     planner = Planner(library, actions)
     frame = planner.frame(source)
     plan = RunPlan(frame=frame, actions={name: actions[name] for name in planner.used})

@@ -35,12 +35,15 @@ class Risk(StrEnum):
     @property
     def rank(self) -> int:
         """Position in the order of risks, 0 for read."""
-        return list(Risk).index(self)
+        return _RANKS[self]
 
     @property
     def is_effect(self) -> bool:
         """Whether the pre-effect gate and an intent apply."""
         return self.rank >= Risk.CONTAIN.rank
+
+
+_RANKS = {risk: rank for rank, risk in enumerate(Risk)}
 
 
 class Idempotency(StrEnum):

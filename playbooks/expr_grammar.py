@@ -70,6 +70,7 @@ _REFUSED = {
     nodes.Keyword: "Arguments have no names here; write them in order.",
 }
 _SYNTAX = Environment(autoescape=False, optimized=False, cache_size=0)
+_LEXER = _SYNTAX.lexer
 _CLOSING = {"rparen", "rbracket", "rbrace"}
 _OPENING = {"lparen", "lbracket", "lbrace"}
 
@@ -113,7 +114,7 @@ def _shown(value: object) -> str:
 
 def _check_tokens(source: str) -> None:
     nesting = unary = branches = 0
-    for token in _SYNTAX.lexer.tokenize(source, state="variable"):
+    for token in _LEXER.tokenize(source, state="variable"):
         if token.type in _OPENING:
             nesting += 1
         elif token.type in _CLOSING:
