@@ -11,7 +11,8 @@ ActionError
 │   │   ├── Forbidden
 │   │   ├── NotFound
 │   │   ├── Conflict
-│   │   └── Rejected
+│   │   ├── Rejected
+│   │   └── WorkflowFailed        a workflow of somebody else's did not end well
 │   └── Ambiguous                 sent, outcome not known
 ├── Refused                       the pre-effect gate said no; nothing was sent
 │   ├── PlanChanged  Held  Protected  Capped  StandingRevoked  WrongMode  NoPermit  Expired
@@ -125,6 +126,12 @@ class Rejected(Permanent):
     """The system refused the request as it stands."""
 
     code = "rejected"
+
+
+class WorkflowFailed(Permanent):
+    """A workflow of somebody else's, once started, did not end well. What it changed before that is its own."""
+
+    code = "workflow_failed"
 
 
 class Ambiguous(ConnectorError):

@@ -84,7 +84,10 @@ class _FrameWriter:
     def _step(self, loc: Loc, step: BaseStep) -> PlannedStep:
         on_failure = step.on_failure
         if on_failure is None:
-            effect = isinstance(step, authored.ActionStep) and self._planner.facts(step.action).risk.is_effect
+            effect = (
+                isinstance(step, authored.ActionStep | authored.WorkflowStep)
+                and self._planner.facts(step.action).risk.is_effect
+            )
             on_failure = "ask" if effect else "stop"
         return PlannedStep(
             id=step.id,
@@ -116,11 +119,12 @@ class _FrameWriter:
 
     def _spec(self, loc: Loc, step: BaseStep) -> plan.Spec:
         match step:
-            case authored.ActionStep():
+            case authored.ActionStep() | authored.WorkflowStep():
                 self._planner.facts(step.action)
                 asking = self._outline.covered.get(loc)
                 covered_by = self._path(asking) if asking is not None else None
-                return plan.ActionStep(name=step.action, with_=step.with_, covered_by=covered_by)
+                kind = plan.ActionStep if isinstance(step, authored.ActionStep) else plan.WorkflowStep
+                return kind(name=step.action, with_=step.with_, covered_by=covered_by)
             case authored.ApproveStep():
                 return plan.ApproveStep(
                     covers=tuple(self._path(covered) for covered in self._outline.covers(loc)),

@@ -129,6 +129,10 @@ class EvidenceRef(Frozen):
     media_type: str = "application/octet-stream"
 
 
+FOREIGN = "workflow"
+"""System of the actions that start workflows of others: ``workflow.TYPE`` for each type that the settings declare."""
+
+
 class TargetSet(Frozen):
     """A list of targets by reference: the rows lie in evidence as JSON lines, each with at least ``id``."""
 

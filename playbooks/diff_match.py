@@ -6,7 +6,17 @@ from typing import NamedTuple
 
 from playbooks.contract import Json
 from playbooks.diff_view import Meaning, Seen, View
-from playbooks.model_steps import ActionStep, ApproveStep, AskStep, HumanStep, NoteStep, RunStep, StopStep, TellStep
+from playbooks.model_steps import (
+    ActionStep,
+    ApproveStep,
+    AskStep,
+    HumanStep,
+    NoteStep,
+    RunStep,
+    StopStep,
+    TellStep,
+    WorkflowStep,
+)
 
 ALIKE = 0.6
 """How much of two texts must agree for one to be the other, rewritten."""
@@ -97,7 +107,7 @@ def _content(seen: Seen) -> Json:
 def _subject(seen: Seen) -> str | None:
     """What a step is about, for those kinds of which a playbook seldom has two alike."""
     match seen.step:
-        case ActionStep():
+        case ActionStep() | WorkflowStep():
             return seen.step.action
         case RunStep():
             return seen.step.run.playbook

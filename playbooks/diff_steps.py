@@ -18,6 +18,7 @@ from playbooks.model_steps import (
     StopStep,
     TellStep,
     WaitStep,
+    WorkflowStep,
 )
 from playbooks.review_safety import is_duty
 
@@ -78,7 +79,7 @@ def _on_failure(seen: Seen) -> str:
 def compare_kind(old: Seen, new: Seen, meaning: Meaning, found: Findings) -> None:
     """What is special to a kind; approvals are compared by what they cover."""
     name, was, now = new.name, old.step, new.step
-    if isinstance(was, ActionStep) and isinstance(now, ActionStep):
+    if isinstance(was, ActionStep | WorkflowStep) and isinstance(now, ActionStep | WorkflowStep):
         _action(old, new, meaning, found)
     elif isinstance(was, AskStep) and isinstance(now, AskStep):
         compare_by(old, new, was.by, now.by, f"Answers to {name}", found)
@@ -145,7 +146,7 @@ def _text(old: Seen, new: Seen, was: str, now: str, meaning: Meaning, found: Fin
 
 def _action(old: Seen, new: Seen, meaning: Meaning, found: Findings) -> None:
     was, now = old.step, new.step
-    assert isinstance(was, ActionStep) and isinstance(now, ActionStep)
+    assert isinstance(was, ActionStep | WorkflowStep) and isinstance(now, ActionStep | WorkflowStep)
     if was.action != now.action:
         before, after = old.facts, new.facts
         riskier = before and after and after.risk.rank - before.risk.rank

@@ -14,7 +14,7 @@ from playbooks.expr_grammar import parse
 from playbooks.expr_text import ExprError, sole
 from playbooks.expr_text import parts as stretches
 from playbooks.loader import Library, Source
-from playbooks.model_steps import ActionStep, BaseStep, Loc, RunStep
+from playbooks.model_steps import ActionStep, BaseStep, Loc, RunStep, WorkflowStep
 from playbooks.outline import Outline, alternatives, enclosing, is_step
 from playbooks.policy import Policy, Requirement, requirement
 from playbooks.review_safety import Evidence, Safety
@@ -112,8 +112,7 @@ class _Looking:
                 yield from self.steps(called, inner, f"{seen.path}/", seen.always, (*seen.around, seen), seen.held)
 
     def _judged(self, safety: Safety, step: BaseStep) -> dict[str, Any]:
-        facts = self._actions.get(step.action) if isinstance(step, ActionStep) else None
-        if facts is None or not isinstance(step, ActionStep):
+        if not isinstance(step, ActionStep | WorkflowStep) or (facts := self._actions.get(step.action)) is None:
             return {}
         read = safety.targets_read(step, facts)
         severe = requirement(self._policy, facts, severity=HIGHEST, targets_read=read)

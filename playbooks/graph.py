@@ -33,6 +33,7 @@ from playbooks.model_steps import (
     StopStep,
     TellStep,
     WaitStep,
+    WorkflowStep,
     blocks,
 )
 from playbooks.model_values import Link
@@ -253,7 +254,7 @@ def silence(chain: list[Link]) -> str:
 def _said(step: BaseStep, seen: Seen) -> tuple[str, str, tuple[str, ...]]:
     """Its kind in a word, its subject, and details."""
     match step:
-        case ActionStep():
+        case ActionStep() | WorkflowStep():
             return str(seen.facts.risk if seen.facts else "action"), step.action, ()
         case ApproveStep():
             denied = "denied: the run ends" if step.on_deny == "stop" else "denied: the run goes on without them"

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from playbooks.contract import Json
 from playbooks.loader_yaml import Document, Loc
 from playbooks.model import LANGUAGE, Playbook
-from playbooks.model_parts import Dated, SubPlaybook, Verify, WaitFor, Wanted
+from playbooks.model_parts import Dated, Foreign, SubPlaybook, Verify, WaitFor, Wanted
 from playbooks.model_steps import (
     KINDS,
     LATER_KINDS,
@@ -28,6 +28,7 @@ _PARTS: dict[str, type[BaseModel]] = {
     "verify": Verify,
     "wait": WaitFor,
     "run": SubPlaybook,
+    "workflow": Foreign,
     "repeat": Repeat,
     "choose": Way,
     "clocks": Dated,

@@ -54,6 +54,13 @@ class SubPlaybook(Authored):
     with_: Parameters = Field(default={}, alias="with", description="Its inputs")
 
 
+class Foreign(Authored):
+    """A workflow of somebody else's, as the settings declare it."""
+
+    type: Name = Field(description="Its name under `[workflows]` in the settings")
+    with_: Parameters = Field(default={}, alias="with", description="Its inputs")
+
+
 class Dated(Authored):
     """A fact with an instant from which legal clocks count."""
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, StrictInt, Tag, model_validator
 
-from playbooks.contract import Json
-from playbooks.model_parts import Dated, Parameters, SubPlaybook, Verify, WaitFor, Wanted
+from playbooks.contract import FOREIGN, Json
+from playbooks.model_parts import Dated, Foreign, Parameters, SubPlaybook, Verify, WaitFor, Wanted
 from playbooks.model_values import (
     ActionName,
     Authored,
@@ -34,7 +34,7 @@ from playbooks.model_values import (
 
 Loc = tuple[str | int, ...]
 TAG = "kind:"
-LATER_KINDS = frozenset(("workflow",))
+LATER_KINDS = frozenset[str]()
 """Kinds of the language that this version does not run: refused, never ignored."""
 
 Phase = Literal["triage", "contain", "eradicate", "recover", "notify", "learn"]
@@ -236,6 +236,23 @@ class RunStep(BaseStep):
     run: SubPlaybook = Field(description="`{playbook: ID, with: {…}}`")
 
 
+class WorkflowStep(BaseStep):
+    """Start a workflow of somebody else's, and wait for its end. Policy sees it as an effect of its declared risk."""
+
+    kind: ClassVar[str] = "workflow"
+    workflow: Foreign = Field(description="`{type: NAME, with: {…}}`; the type is declared in the settings")
+
+    @property
+    def action(self) -> str:
+        """Name of the action that starts it."""
+        return f"{FOREIGN}.{self.workflow.type}"
+
+    @property
+    def with_(self) -> Parameters:
+        """Its inputs."""
+        return self.workflow.with_
+
+
 class SetStep(BaseStep):
     """Set facts of the incident."""
 
@@ -305,7 +322,7 @@ class StopStep(BaseStep):
 
 STEP_CLASSES: tuple[type[BaseStep], ...] = (
     ActionStep, ApproveStep, AskStep, HumanStep, WaitStep, ParallelStep, IfStep, ChooseStep, DoStep, RepeatStep,
-    RunStep, SetStep, ClocksStep, DraftStep, TellStep, NoteStep, RequireStep, StopStep,
+    RunStep, WorkflowStep, SetStep, ClocksStep, DraftStep, TellStep, NoteStep, RequireStep, StopStep,
 )  # fmt: skip
 KINDS: dict[str, type[BaseStep]] = {model.kind: model for model in STEP_CLASSES}
 
@@ -334,6 +351,7 @@ Step = Annotated[
     | Annotated[DoStep, Tag("kind:do")]
     | Annotated[RepeatStep, Tag("kind:repeat")]
     | Annotated[RunStep, Tag("kind:run")]
+    | Annotated[WorkflowStep, Tag("kind:workflow")]
     | Annotated[SetStep, Tag("kind:set")]
     | Annotated[ClocksStep, Tag("kind:clocks")]
     | Annotated[DraftStep, Tag("kind:draft")]

@@ -29,6 +29,7 @@ from playbooks.model_steps import (
     StopStep,
     TellStep,
     WaitStep,
+    WorkflowStep,
     blocks,
 )
 
@@ -55,6 +56,8 @@ def _of_kind(step: BaseStep) -> Iterator[Part]:
     match step:
         case ActionStep():
             yield Part(("with_",), "value", step.with_)
+        case WorkflowStep():
+            yield Part(("workflow", "with_"), "value", step.with_)
         case AskStep():
             yield Part(("ask",), "value", step.ask)
             for name, field in step.form.items():
@@ -171,10 +174,10 @@ class Outline:
         self.by_id: dict[str, Loc] = {step.id: loc for loc, step in self.steps.items() if step.id is not None}
         self._leaves: dict[Loc, list[Loc]] = {}
         self.covered: dict[Loc, Loc] = {}
-        """Place of an action or run step to that of the approve step that covers it, the first if several."""
+        """Place of an action, workflow or run step to that of the approve step that covers it, the first if several."""
         self.beyond: dict[Loc, Loc] = {}
-        """Place of an action or run step to that of an approve step that names it from outside of its repeat, and so
-        does not cover it: each pass asks anew."""
+        """The same of those that an approve step names from outside of their repeat, and so does not cover: each pass
+        asks anew."""
         for loc, step in self.steps.items():
             if isinstance(step, ApproveStep):
                 for named in self._named(loc):
@@ -182,7 +185,7 @@ class Outline:
                     found.setdefault(named, loc)
 
     def covers(self, approve: Loc) -> list[Loc]:
-        """Places of the action and run steps that an approve step names, blocks expanded, in its order; only
+        """Places of the action, workflow and run steps that an approve step names, blocks expanded, in its order; only
         those that it stands before, in the same pass."""
         return [loc for loc in self._named(approve) if not self._repeats_between(approve, loc)]
 
@@ -194,14 +197,14 @@ class Outline:
         return list(dict.fromkeys(found))
 
     def leaves(self, loc: Loc) -> list[Loc]:
-        """The action and run steps at and under a place."""
+        """The action, workflow and run steps at and under a place."""
         if loc not in self._leaves:
             self._leaves[loc] = list(self._find_leaves(loc))
         return self._leaves[loc]
 
     def _find_leaves(self, loc: Loc) -> Iterator[Loc]:
         step = self.steps[loc]
-        if isinstance(step, ActionStep | RunStep):
+        if isinstance(step, ActionStep | WorkflowStep | RunStep):
             yield loc
         for inner, block in blocks(step):
             for number in range(len(block)):

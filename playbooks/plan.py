@@ -132,6 +132,13 @@ class ActionStep(Frozen):
     """Path of the approve step that names it, if one does."""
 
 
+class WorkflowStep(ActionStep):
+    """An effect like an action, named ``workflow.TYPE``: it starts somebody else's workflow; then the step waits for
+    its end."""
+
+    kind: Literal["workflow"] = "workflow"  # type: ignore[assignment]
+
+
 class ApproveStep(Frozen):
     kind: Literal["approve"] = "approve"
     covers: tuple[str, ...]
@@ -276,6 +283,7 @@ class StopStep(Frozen):
 
 Spec = Annotated[
     ActionStep
+    | WorkflowStep
     | ApproveStep
     | AskStep
     | HumanStep

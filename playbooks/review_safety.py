@@ -24,6 +24,7 @@ from playbooks.model_steps import (
     StopStep,
     TellStep,
     WaitStep,
+    WorkflowStep,
     blocks,
 )
 from playbooks.model_values import By
@@ -80,7 +81,7 @@ class Safety:
         for loc, step in self._outline.steps.items():
             if loc in self._outline.beyond:
                 self._beyond(loc, step)
-            elif isinstance(step, ActionStep):
+            elif isinstance(step, ActionStep | WorkflowStep):
                 self._approval(loc, step)
             elif isinstance(step, ApproveStep):
                 self._inputs_of(loc)
@@ -96,7 +97,7 @@ class Safety:
 
     # --- approvals --------------------------------------------------------------------------------
 
-    def _approval(self, loc: Loc, step: ActionStep) -> None:
+    def _approval(self, loc: Loc, step: ActionStep | WorkflowStep) -> None:
         facts, name = self._actions[step.action], step.id or step.action
         read = self.targets_read(step, facts)
         needed = requirement(self._policy, facts, severity=None, targets_read=read)
@@ -154,7 +155,7 @@ class Safety:
         around = [self._outline.steps[part].when for part in self._outline.between(asking, loc)]
         return asking if condition is None or condition in around else None
 
-    def targets_read(self, step: ActionStep, facts: ActionFacts) -> bool:
+    def targets_read(self, step: ActionStep | WorkflowStep, facts: ActionFacts) -> bool:
         """Whether its targets are, as they are, what an earlier read of the same system found."""
         wanted = [name for name, known in facts.params.items() if known.type in ("targets", "grants")]
         for name in wanted:
@@ -210,7 +211,7 @@ class Safety:
         """Judge a step; what is surely acquired once it is over."""
         gained: Evidence = frozenset()
         self.held[loc] = held
-        if isinstance(step, ActionStep):
+        if isinstance(step, ActionStep | WorkflowStep):
             facts = self._actions[step.action]
             gained = frozenset((facts.system, kind) for kind in facts.acquires)
             gained |= taken(self._outline, loc, step, facts)
@@ -329,4 +330,4 @@ def may_end(step: BaseStep) -> bool:
         return True
     if step.on_failure == "continue":
         return False
-    return step.timeout is not None or isinstance(step, ActionStep | ApproveStep | RequireStep | RunStep)
+    return step.timeout is not None or isinstance(step, ActionStep | ApproveStep | RequireStep | RunStep | WorkflowStep)

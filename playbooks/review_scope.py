@@ -21,6 +21,7 @@ from playbooks.model_steps import (
     RepeatStep,
     RunStep,
     SetStep,
+    WorkflowStep,
 )
 
 META = frozenset(("status", "started_at", "finished_at", "by", "affected"))
@@ -82,7 +83,7 @@ def outputs(step: BaseStep, actions: Mapping[str, ActionFacts], called: Called) 
     if step.for_each is not None:
         return {"items": Output("list[any]"), "outputs": Output("list[any]")}
     match step:
-        case ActionStep():
+        case ActionStep() | WorkflowStep():
             facts = actions.get(step.action)
             if facts is None:
                 return None
@@ -117,7 +118,7 @@ def outputs(step: BaseStep, actions: Mapping[str, ActionFacts], called: Called) 
 def ends_unset(step: BaseStep, actions: Mapping[str, ActionFacts]) -> bool:
     """Whether a step may be over without output although the run goes on."""
     on_failure = step.on_failure
-    if on_failure is None and isinstance(step, ActionStep):
+    if on_failure is None and isinstance(step, ActionStep | WorkflowStep):
         facts = actions.get(step.action)
         on_failure = "ask" if facts is not None and facts.risk.is_effect else "stop"
     return on_failure in ("continue", "ask") or step.when is not None

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from playbooks.contract import ActionFacts, Json
+from playbooks.contract import FOREIGN, ActionFacts, Json
 from playbooks.expr_grammar import parse
 from playbooks.expr_text import ExprError, sole
 from playbooks.facts import FactError, coerce, kind_of, near, settable
@@ -20,6 +20,7 @@ from playbooks.model_steps import (
     RunStep,
     SetStep,
     WaitStep,
+    WorkflowStep,
 )
 from playbooks.outline import dominates
 from playbooks.problems import did_you_mean
@@ -45,6 +46,8 @@ class StepRules:
         match step:
             case ActionStep():
                 self._action(loc, loc, step.action, step.with_, env)
+            case WorkflowStep():
+                self._workflow(loc, step, env)
             case HumanStep():
                 self._verify(loc, step, env)
             case ApproveStep():
@@ -70,6 +73,10 @@ class StepRules:
 
     def _known(self, at: Loc, name: str) -> ActionFacts | None:
         facts = self._review.actions.get(name)
+        if facts is not None and facts.system == FOREIGN and at[-2:-1] != ("workflow",):
+            said = f"{name[:80]} starts a workflow, which is a kind of step of its own."
+            self._review.report(at, "unknown_action", said, "Write workflow: {type: NAME, with: {…}}.")
+            return None
         if facts is None:
             hint = did_you_mean(name, self._review.actions)
             self._review.report(at, "unknown_action", f"There is no action {name[:80]}.", hint)
@@ -77,7 +84,7 @@ class StepRules:
 
     def _action(self, loc: Loc, holder: Loc, name: str, given: Mapping[str, Json], env: Env) -> ActionFacts | None:
         """``holder`` is where ``action`` and ``with`` stand: the step, or its ``verify``."""
-        facts = self._known((*holder, "action"), name)
+        facts = self._known((*holder, "type" if holder[-1:] == ("workflow",) else "action"), name)
         if facts is None:
             return None
         for key, value in given.items():
@@ -95,6 +102,15 @@ class StepRules:
                 said = f"{name} needs the parameter {key}."
                 self._review.report(loc, "missing_key", said, known.description)
         return facts
+
+    def _workflow(self, loc: Loc, step: WorkflowStep, env: Env) -> None:
+        if step.action in self._review.actions:
+            self._action(loc, (*loc, "workflow"), step.action, step.with_, env)
+            return
+        known = [name.partition(".")[2] for name, facts in self._review.actions.items() if facts.system == FOREIGN]
+        hint = did_you_mean(step.workflow.type, known) or f"Declare it under [workflows.{step.workflow.type}]."
+        said = f"The settings declare no workflow {step.workflow.type}."
+        self._review.report((*loc, "workflow", "type"), "unknown_action", said, hint)
 
     def _verify(self, loc: Loc, step: HumanStep, env: Env) -> None:
         if step.verify is None:

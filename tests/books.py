@@ -44,6 +44,9 @@ LAB = {
         _facts("lab.save", Risk.READ, acquires=("logs",)),
         _facts("lab.save_disk", Risk.READ, acquires=("disk",)),
         _facts("lab.tell", Risk.NOTIFY),
+        _facts("workflow.retrain", Risk.CHANGE, owner="model_owner", irreversible_because="It learns.", params={
+            "model": FieldFacts(type="string"),
+        }, outputs={"version": FieldFacts(type="string")}),
         _facts("lab.pause", Risk.CONTAIN, reversible=True),
         _facts("lab.cut", Risk.CONTAIN, irreversible_because="It is gone."),
         _facts("lab.abort", Risk.CONTAIN, preauthorised="jobs_read_from_org"),

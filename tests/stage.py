@@ -7,7 +7,7 @@ patched; the desk's part (compile, save, start, sign) is played here with the sa
 import asyncio
 import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,7 +20,7 @@ from temporalio.common import WorkflowIDConflictPolicy
 
 from activities.catalog import Catalog
 from playbooks.compile import compile_plan
-from playbooks.contract import Decision, DecisionReceipt, RunContext, StandingApproval
+from playbooks.contract import ActionFacts, Decision, DecisionReceipt, RunContext, StandingApproval
 from playbooks.digest import sign_decision
 from playbooks.loader import Library, load_text
 from playbooks.policy import Policy
@@ -180,6 +180,7 @@ class Stage:
         thresholds: Thresholds | None = None,
         policy: Policy | None = None,
         library: Library | None = None,
+        actions: Mapping[str, ActionFacts] | None = None,
         incident_starts: bool = True,
         rate: int = 1,
         standing: tuple[StandingApproval, ...] = (),
@@ -212,7 +213,7 @@ class Stage:
         compiled = compile_plan(
             source,
             library=library or Library.of(),
-            actions=CATALOG.facts(),
+            actions=actions or CATALOG.facts(),
             policy=policy or Policy(),
             inputs=inputs or {},
             incident=values,

@@ -11,13 +11,16 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 
 from activities.builtin.activities import builtin_activities
-from activities.catalog import CATALOG, Catalog
+from activities.catalog import Catalog
 from activities.context import Guarded
 from activities.ports import Store
 from activities.runner import Runner
 from activities.surroundings import Surroundings
+from playbooks.contract import FOREIGN
 from playbooks.regimes_loader import shipped
 from worker.edge import key_ring, secrets_of, stop_points
+from worker.foreign import catalog_of, declared
+from worker.foreign_temporal import TemporalForeign
 from worker.settings import Settings
 from worker.systems import ConnectedSystems
 from worker.temporal import ACTIVITY_SLOTS, CACHED_WORKFLOWS, make_worker
@@ -39,18 +42,20 @@ class Workers:
         settings: Settings,
         store: Store,
         *,
-        catalog: Catalog = CATALOG,
+        catalog: Catalog | None = None,
         systems: ConnectedSystems | None = None,
         workflows: Sequence[type] = WORKFLOWS,
         extra: Sequence[Callable[..., Any]] = (),
         cached_workflows: int = CACHED_WORKFLOWS,
     ) -> None:
-        """``extra`` are further activities of the core queue.
+        """``extra`` are further activities of the core queue; ``catalog`` is by default all that is installed and the
+        workflows that the settings declare.
 
         Raises:
             SettingsError: a test switch is set for a live worker.
         """
-        self.systems = systems or ConnectedSystems(settings.file.systems, secrets_of(settings))
+        foreign = {FOREIGN: lambda _config, _vault: TemporalForeign(client)} if declared(settings) else {}
+        self.systems = systems or ConnectedSystems(settings.file.systems, secrets_of(settings), foreign)
         self._executor = ThreadPoolExecutor(ACTIVITY_SLOTS, thread_name_prefix="action")
         around = Surroundings(
             store=store,
@@ -73,7 +78,7 @@ class Workers:
                 cached_workflows=cached_workflows,
             )
         ]
-        for domain, specs in catalog.domains().items():
+        for domain, specs in (catalog or catalog_of(settings)).domains().items():
             served = [spec for spec in specs if self.systems.has(spec.facts.system)]
             if not served:
                 log.info("no credentials for %s: its actions wait for another worker", domain)

@@ -9,13 +9,14 @@ import tomllib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from activities.extension import installed
 from playbooks.contract import Mode
 from worker.settings_policy import PolicySettings
+from worker.settings_workflows import WorkflowSettings, checked
 
 FILE = "stanch.toml"
 TEST_HOLD = "STANCH_TEST_HOLD"
@@ -80,6 +81,8 @@ class FileSettings(_Part):
     """System to its own configuration, checked by the system's ``config.py``."""
     alerts: dict[str, SourceSettings] = Field(default_factory=dict)
     """Alert source to how its deliveries are read and checked."""
+    workflows: dict[Annotated[str, AfterValidator(checked)], WorkflowSettings] = Field(default_factory=dict)
+    """Workflows of others that playbooks may start, by the name that a playbook writes."""
     routes: tuple[dict[str, Any], ...] = ()
     """Routing rules tried before the shipped ones."""
 

@@ -17,6 +17,7 @@ from worker.alerts.sources import Source, Sources
 from worker.cli.client import SERVER_FILE, written
 from worker.desk.playbooks import listing, sources
 from worker.edge import key_ring, secrets_of
+from worker.foreign import catalog_of
 from worker.secrets import SecretError
 from worker.settings import Settings
 from worker.start_base import open_store
@@ -86,13 +87,13 @@ def _keys(settings: Settings) -> Finding:
 
 def _playbooks(settings: Settings) -> Finding:
     def check() -> Finding:
-        shelf = library(settings)
+        shelf, actions = library(settings), catalog_of(settings).facts()
         found = [
             *shelf.problems,
             *(
                 problem
                 for source in sources(shelf)
-                for problem in validate(source, library=shelf, actions=CATALOG.facts(), policy=settings.file.policy)
+                for problem in validate(source, library=shelf, actions=actions, policy=settings.file.policy)
             ),
         ]
         broken = [problem for problem in found if problem.severity == "error"]
@@ -109,7 +110,7 @@ def _playbooks(settings: Settings) -> Finding:
 
 def _policy(settings: Settings) -> Finding:
     """The guard policy: a pattern that means no action is a rule that nobody keeps."""
-    unmet = idle(settings.file.policy, CATALOG.facts())
+    unmet = idle(settings.file.policy, catalog_of(settings).facts())
     if unmet:
         mend = "`[policy]` of stanch.toml; docs/actions.md lists every action."
         return Finding("policy", "fail", f"No action is meant by {', '.join(unmet)}.", mend)

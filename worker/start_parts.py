@@ -3,7 +3,6 @@
 from fastapi import APIRouter
 from temporalio.client import Client
 
-from activities.catalog import CATALOG
 from playbooks.contract import RunContext
 from playbooks.loader import Library
 from worker.alerts.door import alerts_router
@@ -11,6 +10,7 @@ from worker.alerts.intake import Intake
 from worker.desk.desk import Desk
 from worker.desk.plans import Installation
 from worker.edge import secrets_of
+from worker.foreign import catalog_of
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.keys import SigningKey
@@ -30,7 +30,7 @@ def installation(settings: Settings, desk_keys: dict[str, str]) -> Installation:
         thresholds = Thresholds(soft_events=events, hard_events=4 * events)
     return Installation(
         library=library(settings),
-        actions=CATALOG.facts(),
+        actions=catalog_of(settings).facts(),
         policy=settings.file.policy,
         context=RunContext(mode=settings.mode),
         queue_prefix=settings.queue_prefix,

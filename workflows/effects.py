@@ -43,7 +43,13 @@ class Denied(Exception):
 
 
 async def action_step(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> None:
-    """Run one action instance to its end.
+    """Run one action instance to its end. Raises as ``called`` does."""
+    if await called(run, step, place, record):
+        finish(record, "done", run.clock.stamp())
+
+
+async def called(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> bool:
+    """Call an action and keep its result; ``False`` if it was denied, which is then the end of the step.
 
     Raises:
         StepFailed: it failed; what follows is for ``on_failure``.
@@ -66,8 +72,9 @@ async def action_step(run: Run, step: PlannedStep, place: Place, record: StepRec
         run.note("step.denied", place=place, step=step)
         if denied.stops:
             raise RunDenied(str(denied)) from denied
-        return
-    _keep_result(run, step, place, record, attempts, params, result)
+        return False
+    keep_result(run, step, place, record, attempts, params, result)
+    return True
 
 
 async def _effect(
@@ -207,7 +214,7 @@ def _compared(run: Run, step: PlannedStep, place: Place, record: StepRecord, fro
     return lines
 
 
-def _keep_result(
+def keep_result(
     run: Run,
     step: PlannedStep,
     place: Place,
@@ -216,6 +223,7 @@ def _keep_result(
     params: dict[str, Json],
     result: ActionResult,
 ) -> None:
+    """Keep what a call gave in the step's record, and what undoing it needs."""
     assert isinstance(step.spec, ActionStep)
     record.summary, record.changed, record.verified = result.summary, result.changed, result.verified
     record.affected = result.affected
@@ -230,7 +238,6 @@ def _keep_result(
     for warning in result.warnings:
         run.state.warnings.append(f"{place.key(step.path)}: {warning}")
     _remember_undo(run, step, place, record, attempts, params, result)
-    finish(record, "done", run.clock.stamp())
 
 
 def _remember_undo(

@@ -18,6 +18,7 @@ from workflows.compensation import undo_step
 from workflows.effects import action_step
 from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
 from workflows.failures import after_failure
+from workflows.foreign import workflow_step
 from workflows.frames import run_frame, start_frame
 from workflows.gates import parse
 from workflows.passes import repeat_step
@@ -203,6 +204,8 @@ class Interpreter:
             await action_step(self.run, step, place, record)
         elif kind == "approve":
             await approve_step(self.run, step, place, record)
+        elif kind == "workflow":
+            await workflow_step(self.run, step, place, record)
         elif kind in STEPS:
             await STEPS[kind](self.run, step, place, record)
         else:

@@ -27,6 +27,7 @@ from worker.desk.rights import RIGHTS
 from worker.reference_commands import commands
 from worker.settings import ApiSettings, FileSettings, SourceSettings
 from worker.settings_policy import DemandSettings, PolicySettings
+from worker.settings_workflows import WorkflowSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -40,6 +41,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "policy": PolicySettings,
     "policy.demands": DemandSettings,
     "systems.salesforce": SalesforceConfig,
+    "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
 }
 

@@ -61,7 +61,7 @@ def test_a_good_playbook(capsys) -> None:
         (whole("- »id: end\n  action: salesforce.end_sessions\n  with: {targets: [a]}"), "approval_missing"),
         (whole("- {»choose: []}"), "bad_value"),
         (whole("- »repeat: {do: [{note: x}], until: true}"), "unbounded_repeat"),
-        (whole("- {»workflow: {type: x}}"), "not_in_this_version"),
+        (whole("- workflow: {type: »x}"), "unknown_action"),
         (whole("- »wait: {event: x}\n  within: 1h"), "wait_without_end"),
         (HEAD + "outputs: {a: {type: integer, value: »x}}\nsteps: [{note: x}]\n", "wrong_type"),
     ],

@@ -3,10 +3,10 @@
 import pytest
 import yaml
 
-from activities.catalog import CATALOG
 from playbooks.compile import validate
 from playbooks.loader import Library, load_text
 from playbooks.model_steps import KINDS
+from tests.books import ACTIONS
 from worker.reference import DOCS, pages
 
 EXAMPLES = yaml.safe_load((DOCS / "kinds.yaml").read_text(encoding="utf-8"))
@@ -18,7 +18,7 @@ def problems(text: str) -> list[str]:
     whole = HEAD + "".join(f"  {line}\n" for line in text.splitlines())
     source, found = load_text(whole, "example.yaml")
     if source is not None:
-        found = validate(source, library=Library.shipped(), actions=CATALOG.facts())
+        found = validate(source, library=Library.shipped(), actions=ACTIONS)
     return [problem.code for problem in found if problem.severity == "error"]
 
 

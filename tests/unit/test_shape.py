@@ -2,7 +2,7 @@
 
 import pytest
 
-from playbooks.model_steps import KINDS, LATER_KINDS
+from playbooks.model_steps import KINDS
 from tests.books import HEAD, as_marked, refusals, whole
 
 APPROVE = """
@@ -45,6 +45,8 @@ GOOD = {
     "repeat": "- repeat: {do: [{note: x}], until: incident.severity > 3, at_most: 5, every: 1m}\n",
     "do": "- do: [{note: x}, {note: y}]\n  timeout: 10m\n",
     "run": "- run: {playbook: other, with: {app: x}}\n",
+    "workflow": "- id: go\n  approve: [train]\n  by: {roles: [model_owner]}\n  within: 1h\n  on_timeout: [deny]\n"
+    "- id: train\n  workflow: {type: retrain, with: {model: x}}\n",
     "set": "- set: {incident.personal_data: true, incident.severity: 4}\n",
     "clocks": '- clocks: {fact: awareness, at: "2026-11-23T10:00:00Z"}\n',
     "draft": "- draft: applicable\n- draft: [{regime: eu_gdpr_art33, stage: notification}]\n",
@@ -146,6 +148,13 @@ TWINS = [
     ("tell", "to: [channel, crm_owner]", "»to: []", "bad_value"),
     ("do", "timeout: 10m", "timeout: »10", "wrong_type"),
     ("run", "playbook: other", "playbook: »Other One", "bad_value"),
+    ("workflow", "workflow: {type: retrain, with", "»workflow: {with", "missing_key"),
+    ("workflow", "type: retrain", "type: »Re train", "bad_value"),
+    ("workflow", "type: retrain", "type: »retrian", "unknown_action"),
+    ("workflow", "with: {model: x}", "with: {model: x, »modle: y}", "unknown_key"),
+    ("workflow", "with: {model: x}", "with: {»model: [x]}", "wrong_type"),
+    ("workflow", "with: {model: x}", "»wiht: {model: x}", "unknown_key"),
+    ("workflow", "workflow: {type: retrain, with: {model: x}}", "action: »workflow.retrain", "unknown_action"),
     ("set", "incident.personal_data: true", "»personal_data: true", "bad_value"),
     ("set", "incident.personal_data: true", "incident.personal_data: »null", "bad_value"),
     ("set", "incident.personal_data: true", "»incident.id: x", "bad_value"),
@@ -241,13 +250,6 @@ def test_common_keys(key: str, code: str) -> None:
 def test_loops(loop: str, code: str) -> None:
     as_marked(whole(f"- note: x\n  {loop}"), code)
     assert refusals(whole("- note: x\n  for_each: [1]\n  as: other\n  at_once: 5")) == []
-
-
-@pytest.mark.parametrize("kind", sorted(LATER_KINDS))
-def test_later_kinds_are_refused_never_ignored(kind: str) -> None:
-    as_marked(whole(f"- id: a\n  »{kind}: {{}}"), "not_in_this_version")
-    as_marked(whole(f"- do:\n    - »{kind}: []"), "not_in_this_version")
-    as_marked(whole(f"- note: x\n  »{kind}: x"), "not_in_this_version")
 
 
 @pytest.mark.parametrize(

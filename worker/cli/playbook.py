@@ -38,6 +38,22 @@ def _own_folders() -> tuple[Path, ...]:
         return ()
 
 
+def _own_actions(sources: list[Any]) -> Any:
+    """All actions; with those of the settings only where a playbook starts a workflow that they may declare."""
+    from activities.catalog import CATALOG
+    from playbooks.model_steps import WorkflowStep
+    from worker.settings import SettingsError
+
+    if any(isinstance(step, WorkflowStep) for source in sources for _, step in source.playbook.walk()):
+        from worker.foreign import catalog_of
+
+        try:
+            return catalog_of(_settings()).facts()
+        except SettingsError as error:
+            say(f"stanch: {clean(error)} The workflows that your settings declare are not known here.")
+    return CATALOG.facts()
+
+
 def _source(name: str, settings: Any) -> tuple[Any, list[Any]]:
     """A playbook by id or by file, and what is wrong with it."""
     from playbooks.loader import load
@@ -136,14 +152,13 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
 
 
 def _judged(sources: list[Any]) -> list[Any]:
-    from activities.catalog import CATALOG
     from playbooks.compile import validate as check
     from playbooks.loader import Library
     from playbooks.regimes_loader import shipped
     from playbooks.review_steps import called_by
 
     runs = any(called_by(source) for source in sources)
-    library, actions = _library(_own_folders(), *sources) if runs else Library(sources), CATALOG.facts()
+    library, actions = _library(_own_folders(), *sources) if runs else Library(sources), _own_actions(sources)
     return [
         problem for source in sources for problem in check(source, library=library, actions=actions, regimes=shipped)
     ]
@@ -171,11 +186,11 @@ def plan(name: str, inputs: tuple[str, ...], severity: int, offline: bool, as_js
     """
     import asyncio
 
-    from activities.catalog import CATALOG
     from playbooks.contract import RunContext
     from worker.cli.plan import lines
     from worker.desk.playbooks import described, imagined, planned
     from worker.dryrun.dryrun import dry_run
+    from worker.foreign import catalog_of
 
     settings = _settings()
     source, problems = _source(name, settings)
@@ -187,7 +202,7 @@ def plan(name: str, inputs: tuple[str, ...], severity: int, offline: bool, as_js
         source,
         _library(settings.playbook_folders, source),
         values,
-        actions=CATALOG.facts(),
+        actions=catalog_of(settings).facts(),
         policy=settings.file.policy,
         context=RunContext(mode=settings.mode),
         facts=facts,
@@ -212,12 +227,13 @@ def plan(name: str, inputs: tuple[str, ...], severity: int, offline: bool, as_js
 @json_option
 def diff(old: str, new: str, as_json: bool) -> None:
     """What changes by meaning from OLD to NEW (ids or files); exit 1 if something is less safe."""
-    from activities.catalog import CATALOG
     from playbooks.compile import validate as check
     from playbooks.problems import has_errors
     from worker.desk.playbooks import compared
+    from worker.foreign import catalog_of
 
-    settings, actions = _settings(), CATALOG.facts()
+    settings = _settings()
+    actions = catalog_of(settings).facts()
     both = []
     for name in (old, new):
         source, problems = _source(name, settings)
@@ -246,12 +262,13 @@ def diff(old: str, new: str, as_json: bool) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, else stdout.")
 def graph(name: str, form: str, output: Path | None) -> None:
     """Draw a playbook (id or file): its steps, their risk, who decides, what follows silence."""
-    from activities.catalog import CATALOG
     from playbooks.compile import validate as check
     from playbooks.problems import has_errors
     from worker.desk.playbooks import drawn
+    from worker.foreign import catalog_of
 
-    settings, actions = _settings(), CATALOG.facts()
+    settings = _settings()
+    actions = catalog_of(settings).facts()
     source, problems = _source(name, settings)
     library = _library(settings.playbook_folders, *([] if source is None else [source]))
     if source is not None:

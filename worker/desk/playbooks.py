@@ -29,6 +29,7 @@ from playbooks.model_steps import (
     TellStep,
     WaitStep,
     Way,
+    WorkflowStep,
     blocks,
 )
 from playbooks.model_values import By
@@ -126,7 +127,7 @@ def _name_of(step: BaseStep, block: Loc) -> str:
 
 def _subject(step: BaseStep) -> str:
     match step:
-        case ActionStep():
+        case ActionStep() | WorkflowStep():
             return step.action
         case ApproveStep():
             return f"{', '.join(step.approve)}  by {_deciders(step.by)} within {step.within}"

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from activities.catalog import CATALOG
-from playbooks.contract import Json
+from playbooks.contract import FOREIGN, Json
 from playbooks.plan import RunPlan
 from worker.dryrun.document import document
 from worker.dryrun.look import Look, Scratch
 from worker.dryrun.walk import DryRun
 from worker.edge import secrets_of
+from worker.foreign import catalog_of
 from worker.settings import Settings
 from worker.store.people import roster
 from worker.systems import ConnectedSystems
@@ -40,13 +40,15 @@ async def dry_run(
 @contextlib.asynccontextmanager
 async def looking(settings: Settings, plan: RunPlan, *, offline: bool) -> AsyncIterator[Look | None]:
     """Clients that can only read, and a folder for what they find; ``None`` where no system of the plan is known."""
-    systems = ConnectedSystems(settings.file.systems, secrets_of(settings), reading=True)
+    # What a workflow of somebody else's would be started with is shown without asking its server.
+    foreign = {FOREIGN: lambda _config, _vault: None}
+    systems = ConnectedSystems(settings.file.systems, secrets_of(settings), foreign, reading=True)
     if offline or not any(systems.has(facts.system) for facts in plan.actions.values()):
         yield None
         return
     settings.refuse_test_switches()
     with tempfile.TemporaryDirectory(prefix="stanch-plan-") as folder:
         try:
-            yield Look(CATALOG, systems, Scratch(Path(folder)), plan.context, settings.protected_of)
+            yield Look(catalog_of(settings), systems, Scratch(Path(folder)), plan.context, settings.protected_of)
         finally:
             await systems.close()
