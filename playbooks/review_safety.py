@@ -214,8 +214,9 @@ class Safety:
         if isinstance(step, ActionStep | WorkflowStep):
             facts = self._actions[step.action]
             gained = frozenset((facts.system, kind) for kind in facts.acquires)
-            gained |= taken(self._outline, loc, step, facts)
-            self._targets(loc, step, facts, held)
+            if isinstance(step, ActionStep):
+                gained |= taken(self._outline, loc, step, facts)
+                self._targets(loc, step, facts, held)
             missing = [kind for kind in facts.needs_evidence if (facts.system, kind) not in held]
             if missing:
                 finders = [
