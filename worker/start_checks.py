@@ -34,7 +34,7 @@ async def examine(settings: Settings) -> list[Finding]:
     """Every check, in the order in which they depend on each other."""
     file = settings.config_file or "no stanch.toml here"
     found = [Finding("settings", "ok", f"{settings.mode.value}, home {settings.home}, {file}.")]
-    found += [_home(settings), _store(settings), _keys(settings), _playbooks(settings), _policy(settings)]
+    found += [_home(settings), _store(settings), _keys(settings), _playbooks(settings), policy(settings)]
     found += await engine(settings)
     found += await _systems(settings)
     found += _sources(settings)
@@ -108,7 +108,7 @@ def _playbooks(settings: Settings) -> Finding:
     return guarded("playbooks", check, mend)
 
 
-def _policy(settings: Settings) -> Finding:
+def policy(settings: Settings) -> Finding:
     """The guard policy: a pattern that means no action is a rule that nobody keeps."""
     unmet = idle(settings.file.policy, catalog_of(settings).facts())
     if unmet:

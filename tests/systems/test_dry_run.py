@@ -13,6 +13,7 @@ from activities.systems.salesforce.adapter import ReadingSession, WriteRefused
 from activities.systems.salesforce.client import Salesforce, connect_reading
 from activities.systems.salesforce.config import SalesforceConfig
 from activities.systems.salesforce.models import Grant, Job
+from playbooks.contract import StandingApproval
 from tests.books import whole
 from tests.systems.acme import APP, Acme
 from worker.cli.main import execute
@@ -226,6 +227,12 @@ def test_thresholds_count_what_is_there_and_people_are_compared(acme: Acme, home
     store = Store(f"sqlite:///{home / '.stanch' / 'stanch.db'}", home / ".stanch")
     store.people.add("ann", ["crm_owner"])
     store.people.add("bob", ["crm_owner", "legal"])
+    until = {"given_at": "2026-01-01T00:00:00.000000Z", "until": "2999-01-01T00:00:00.000000Z"}
+    for most in (2, 3):
+        given = StandingApproval(
+            person="ann", roles=("crm_owner",), action="salesforce.freeze_users", max_affected=most, **until
+        )
+        store.standing.give(given, "nights")
     store.close()
     book = whole(
         LIST + f"- {{id: go, approve: [cut], {BY}}}\n"
@@ -240,8 +247,10 @@ def test_thresholds_count_what_is_there_and_people_are_compared(acme: Acme, home
     ]
     assert (go["people"], go["reachable"]) == (["ann", "bob"], False)
     assert [problem["code"] for problem in document["problems"]] == ["approval_unreachable"]
-    code, _ = planned(capsys, book, "-i", "app=nobody's")
+    assert go["in_advance"] == []
+    code, document = planned(capsys, book, "-i", "app=nobody's")
     assert code == 0, "with nothing to freeze one is enough"
+    assert by_path(document)["go"]["approval"]["in_advance"] == ["SA-2"]
 
 
 def test_what_policy_refuses_is_said(acme: Acme, home: Path, capsys) -> None:

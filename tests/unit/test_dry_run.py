@@ -9,8 +9,9 @@ import pytest
 from tests.books import whole
 from worker.cli.main import execute
 from worker.store import Store
-from worker.store.people import roster
+from worker.store.peek import peek
 
+NOW = "2026-03-01T00:00:00.000000Z"
 ASK = "- {id: q, ask: Sure?, by: {roles: [legal]}, form: {n: {type: integer}}, within: 1h, on_timeout: [%s]}\n"
 ANSWERED = ASK % "{default: {n: 1}}"
 
@@ -94,6 +95,11 @@ def test_what_a_step_sets_is_known_only_if_the_step_is(capsys) -> None:
     assert json.loads(capsys.readouterr().out)["severity"] is None
 
 
+def test_what_depends_on_whether_a_step_runs_is_open_too(capsys) -> None:
+    book = ANSWERED + "- {id: a, note: a, when: steps.q.n > 1}\n- {id: b, note: b, when: steps.a.meta.status == 'done'}"
+    assert planned(capsys, whole(book))["b"]["because"] == ["whether a runs"]
+
+
 def test_a_stop_ends_what_comes_after_it_and_never_always(capsys) -> None:
     book = "- {id: go, note: x}\n- if: incident.severity == 3\n  then: [{id: s, stop: Enough.}]\n- {id: after, note: y}"
     steps = planned(capsys, whole(book, always="- {id: z, note: z}"))
@@ -123,13 +129,13 @@ def test_what_is_open_is_shown_for_people_with_its_reason_once(capsys) -> None:
 
 def test_people_are_read_without_touching_the_store(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'a b' / 'stanch.db'}"
-    assert roster(url) is None and list(tmp_path.iterdir()) == []
+    assert peek(url, NOW) is None and list(tmp_path.iterdir()) == []
     store = Store(url, tmp_path / "a b")
     store.people.add("ann", ["legal", "admin"])
-    assert roster(url) == {"ann": frozenset({"legal", "admin"})}
+    assert peek(url, NOW).people == {"ann": frozenset({"legal", "admin"})}
     store.close()
     before = (tmp_path / "a b" / "stanch.db").read_bytes()
-    assert roster(url) == {"ann": frozenset({"legal", "admin"})}
+    assert peek(url, NOW).people == {"ann": frozenset({"legal", "admin"})}
     assert (tmp_path / "a b" / "stanch.db").read_bytes() == before
     (tmp_path / "broken.db").write_bytes(b"not a database, but long enough to be read as one" * 100)
-    assert roster(f"sqlite:///{tmp_path / 'broken.db'}") is None
+    assert peek(f"sqlite:///{tmp_path / 'broken.db'}", NOW) is None

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from activities.catalog import CATALOG
 from playbooks.contract import ActionFacts, Idempotency, Risk
 from playbooks.policy import EFFECTS, Demand, Policy, Requirement, RiskRule, beyond, idle, requirement
-from worker.settings import FileSettings
+from worker.settings import FileSettings, Settings
+from worker.start_checks import policy as doctors_policy
 
 ROLES = ("crm_owner", "legal", "platform_owner", "privacy_officer")
 
@@ -177,6 +178,13 @@ def test_a_pattern_that_means_no_action_is_found() -> None:
         demands=(Demand(name="x", actions=("crm.end", "crm.edn"), extra=1),),
     )
     assert idle(policy, {"crm.end": act()}) == ["crn.*", "aws", "crm.edn"]
+
+
+def test_doctor_names_it(tmp_path: Path) -> None:
+    assert doctors_policy(Settings.load({}, tmp_path)).state == "ok"
+    (tmp_path / "stanch.toml").write_text('[policy.owners]\n"salesfroce.*" = ["crm_owner"]\n')
+    found = doctors_policy(Settings.load({}, tmp_path))
+    assert found.state == "fail" and "salesfroce.*" in found.message
 
 
 @pytest.mark.parametrize(

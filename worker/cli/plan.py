@@ -109,6 +109,11 @@ def _approval(step: Mapping[str, Any], indent: str) -> list[str]:
     people = f" ({', '.join(map(clean, approval['people'])) or 'nobody'})" if "people" in approval else ""
     found = _wrap(f"{verb}: {least}{who}{people}", indent)
     found += _wrap(f"because of: {clean('; '.join(dict.fromkeys(need['why'] for need in needs)))}", indent)
+    if approval.get("in_advance"):
+        said = (
+            f"approved in advance by {', '.join(approval['in_advance'])}: nobody is asked, unless one of them starts it"
+        )
+        return found + _wrap(clean(said), indent)
     if approval.get("missing"):
         found += _wrap(f"NOT ENOUGH PEOPLE: {clean('; '.join(approval['missing']))}", indent)
     return found

@@ -6,10 +6,13 @@ from typing import Any
 from playbooks.contract import ActionFacts, Json
 from playbooks.plan import ActionStep, ApproveStep, AskStep, HumanStep, RunPlan
 from playbooks.policy import Need, Requirement, merged
-from worker.desk.quorums import People, short
+from worker.desk.quorums import short
+from worker.dryrun.known import Known
 from worker.dryrun.walk import Row
+from worker.store.peek import Peek
 from workflows.envelopes import demanded
 from workflows.questions import needs_of
+from workflows.standing import in_advance
 
 
 class Approvals:
@@ -18,12 +21,15 @@ class Approvals:
     Args:
         plan: The plan.
         rows: All rows.
-        severity: Of the incident, ``None`` if not known.
-        people: Those that there are, if the store is at hand.
+        known: What the walk knows.
+        seen: What the store says, if it is at hand.
     """
 
-    def __init__(self, plan: RunPlan, rows: Sequence[Row], severity: Json, people: People | None) -> None:
-        self._plan, self._severity, self._people = plan, severity, people
+    def __init__(self, plan: RunPlan, rows: Sequence[Row], known: Known, seen: Peek | None) -> None:
+        self._plan, self._severity = plan, known.severity
+        self._people = seen.people if seen else None
+        self._standing = seen.standing if seen else ()
+        self._incident, self._now = known.incident, known.at
         self._covered: dict[str, list[Row]] = {}
         for row in rows:
             asking = self._asking(row)
@@ -40,15 +46,16 @@ class Approvals:
         spec = row.step.spec
         match spec:
             case ApproveStep():
-                needs = needs_of(spec.by, "the playbook")
-                for rows in self._by_path(row.name):
+                needs, covered = needs_of(spec.by, "the playbook"), self._by_path(row.name)
+                for rows in covered:
                     needs += self._demand(rows).needs
-                covers = [covered.name for covered in self._covered.get(row.name, ()) if covered.status != "skipped"]
-                return self._shown(merged(needs), covers=covers)
+                effects = [one for rows in covered for one in rows]
+                shown = self._shown(merged(needs), effects, covers=[one.name for one in effects])
+                return shown
             case AskStep():
-                return self._shown(needs_of(spec.by, "the playbook"))
+                return self._shown(needs_of(spec.by, "the playbook"), ())
             case HumanStep():
-                return self._shown([Need(roles=(spec.owner,), count=1, why="the playbook")])
+                return self._shown([Need(roles=(spec.owner,), count=1, why="the playbook")], ())
             case ActionStep() if self._facts(row).risk.is_effect:
                 return self._of_effect(row)
         return None
@@ -56,7 +63,7 @@ class Approvals:
     def _of_effect(self, row: Row) -> dict[str, Any]:
         demand, by = self._demand([row]), self._asking(row)
         shown = {"by": by, "rule": demand.rule, "refused": demand.refused, "certain": row.call is not None}
-        return shown | self._shown(list(demand.needs) if by is None else [])
+        return shown | self._shown(list(demand.needs) if by is None else [], [row])
 
     def _by_path(self, asking: str) -> list[list[Row]]:
         found: dict[str, list[Row]] = {}
@@ -74,8 +81,12 @@ class Approvals:
         assert isinstance(row.step.spec, ActionStep)
         return self._plan.actions[row.step.spec.name]
 
-    def _shown(self, needs: Sequence[Need], **more: Any) -> dict[str, Any]:
+    def _shown(self, needs: Sequence[Need], effects: Sequence[Row], **more: Any) -> dict[str, Any]:
         document: dict[str, Any] = {"needs": [need.model_dump(mode="json") for need in needs], **more}
+        calls = [row.call for row in effects if row.call is not None]
+        if needs and calls and len(calls) == len(effects):
+            given = in_advance(self._standing, needs, calls, self._incident, self._now, ())
+            document["in_advance"] = given.ids if given else []
         if self._people is not None and needs:
             missing = short(needs, self._people)
             roles = {role for need in needs for role in need.roles}
@@ -86,11 +97,10 @@ class Approvals:
 
 
 def document(
-    plan: RunPlan, digest: str, rows: Sequence[Row], *, severity: Json, people: People | None, offline: bool
+    plan: RunPlan, digest: str, rows: Sequence[Row], approvals: Approvals, *, severity: Json, offline: bool
 ) -> dict[str, Any]:
     """The whole dry run. ``ok`` is false where something that should have been read was not, or where an effect can
     never be approved; ``problems`` says which."""
-    approvals = Approvals(plan, rows, severity, people)
     steps = [_step(plan, row, approvals.of(row)) for row in rows]
     problems = [problem for step in steps for problem in _problems(step)]
     return {

@@ -8,13 +8,13 @@ from typing import Any
 
 from playbooks.contract import FOREIGN, Json
 from playbooks.plan import RunPlan
-from worker.dryrun.document import document
+from worker.dryrun.document import Approvals, document
 from worker.dryrun.look import Look, Scratch
 from worker.dryrun.walk import DryRun
 from worker.edge import secrets_of
 from worker.foreign import catalog_of
 from worker.settings import Settings
-from worker.store.people import roster
+from worker.store.peek import peek
 from worker.systems import ConnectedSystems
 
 
@@ -33,8 +33,9 @@ async def dry_run(
     async with looking(settings, plan, offline=offline) as look:
         walk = DryRun(plan, digest, facts, look)
         rows = await walk.walk()
-    people = roster(settings.store_url)
-    return document(plan, digest, rows, severity=walk.known.severity, people=people, offline=look is None)
+    seen = peek(settings.store_url, walk.known.at)
+    approvals = Approvals(plan, rows, walk.known, seen)
+    return document(plan, digest, rows, approvals, severity=walk.known.severity, offline=look is None)
 
 
 @contextlib.asynccontextmanager

@@ -40,6 +40,11 @@ class Known:
         """The incident's severity; ``None`` where it is not known."""
         return None if "severity" in self.facts else facts_of(self.state).get("severity")
 
+    @property
+    def incident(self) -> dict[str, Json]:
+        """The incident's facts that are known."""
+        return {name: value for name, value in facts_of(self.state).items() if name not in self.facts}
+
     def record(self, key: str, status: str = "done", **more: Any) -> StepRecord:
         """The record of a step instance, which expressions see from now on."""
         made = self.state.records[key] = StepRecord(status=status, started_at=self.at, **more)

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, create_engine, event, inspect, text
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from worker.store.turns import StoreBusy, Turns
@@ -52,8 +52,8 @@ def dumps(value: Any) -> str:
 class Database:
     """One database; safe for threads and for several processes."""
 
-    def __init__(self, url: str) -> None:
-        """Connect, and bring the schema up to date.
+    def __init__(self, url: str | URL, *, migrate: bool = True) -> None:
+        """Connect, and bring the schema up to date; without ``migrate`` leave everything as it is.
 
         Raises:
             StoreUnusable: the address is none, or its driver is missing.
@@ -63,7 +63,7 @@ class Database:
             self._engine = create_engine(url)
         except (ImportError, ArgumentError) as error:
             # Only its kind is told: an address may hold a password.
-            kind = url.partition(":")[0][:40]
+            kind = str(url).partition(":")[0][:40]
             raise StoreUnusable(
                 f"The store cannot be opened: {kind!r} names no database whose driver is installed "
                 f"({type(error).__name__}). Nothing was done. Write sqlite:///PATH, or install the driver "
@@ -71,11 +71,12 @@ class Database:
             ) from None
         self._local = threading.local()
         self._turns = Turns()
-        if self._sqlite:
+        if self._sqlite and migrate:
             event.listen(self._engine, "connect", _prepare)
         event.listen(self._engine, "begin", self._take_turn)
         try:
-            self._migrate()
+            if migrate:
+                self._migrate()
         except BaseException:
             self.close()
             raise

@@ -5,12 +5,9 @@ import json
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import Connection, NullPool, Row, create_engine, delete, insert, make_url, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from worker.store.database import Database, dumps, stamp
 from worker.store.schema import delegations, people, tokens
@@ -144,23 +141,3 @@ def _holding(person: Person, active: list[Delegation]) -> Person:
     kept = [role for role in person.own if role not in {one.role for one in away}]
     roles = tuple(dict.fromkeys((*kept, *(one.role for one in lent))))
     return replace(person, roles=roles, away=away, lent=lent)
-
-
-def roster(url: str) -> dict[str, frozenset[str]] | None:
-    """Everybody's roles by name, read without writing anything, not even a migration; ``None`` where there is no
-    store, or none that can be read so."""
-    parts = make_url(url)
-    if parts.get_backend_name() == "sqlite":
-        if not parts.database or not Path(parts.database).is_file():
-            return None
-        path = quote(str(Path(parts.database).resolve()))
-        parts = parts.set(database=f"file:{path}", query={"mode": "ro", "uri": "true"})
-    engine = create_engine(parts, poolclass=NullPool)
-    try:
-        with engine.connect() as connection:
-            known = _at_this_moment(connection, [_person(row) for row in connection.execute(select(people))])
-    except SQLAlchemyError:
-        return None
-    finally:
-        engine.dispose()
-    return {person.name: frozenset(person.roles) for person in known}
