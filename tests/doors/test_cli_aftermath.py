@@ -43,6 +43,20 @@ async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
     ended = await house.ended(incident)
     assert [run["status"] for run in ended["runs"]] == ["failed", "undone", "undone"]
     assert [effect["kind"] for effect in house.env.world.effects()] == ["touch", "untouch"]
+    told = await shell.fine("vic", "incident", "why", incident, "one")
+    story = " ".join(told["sentences"])
+    for part in (
+        "was undone later",
+        f"cleo asked for it, and it undoes run/{incident}/contain-things/2.",
+        "amal (crm_owner) approved",
+        "amal (crm_owner) chose to stop",
+        "1 changed; verified by reading back.",
+        "It was undone at ",
+    ):
+        assert part in story, story
+    first = await shell.fine("vic", "incident", "why", incident, "one", "--run", f"run/{incident}/contain-things/1")
+    assert first["status"] == "failed" and "chose to stop" in " ".join(first["sentences"])
+    assert await shell.code("vic", "incident", "why", incident, "one", "--run", "run/elsewhere") == "not_found"
 
 
 async def test_a_run_is_moved_to_a_new_version_by_the_digest_of_what_was_shown(house, shell):

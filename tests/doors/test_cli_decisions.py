@@ -170,6 +170,14 @@ async def test_a_late_decision_is_expired_while_the_run_goes_on(house, shell):
     shown = await house.ended(incident)
     assert {step["status"] for step in shown["steps"] if step["path"] == "one"} == {"denied"}
     assert house.env.world.effects() == []
+    story = " ".join((await shell.fine("vic", "incident", "why", incident, "one"))["sentences"])
+    for part in (
+        "did not run: it was denied.",
+        "Nobody decided in time.",
+        "decision(s) were refused",
+        "Nothing was sent.",
+    ):
+        assert part in story, story
 
 
 async def test_as_works_in_exercise_homes_only(house, shell):

@@ -84,6 +84,7 @@ def told(step: str, *entries: dict[str, Any], run: str = "running", steps: Any =
         status={"status": run, "steps": shown, "undoable": [], **more.pop("status", {})},
         given=more.pop("given", {"starters": ["cleo"], "facts": {"version": 1, "facts": {}}}),
         facts=facts,
+        before=more.pop("before", ()),
     )
     return why(known, path, item)
 
@@ -203,6 +204,30 @@ def test_a_fact_that_changed_later_is_not_told_as_it_is_now() -> None:
     }
     document = told("cut", INTENT, OUTCOME, later, steps=[{"path": "cut", "status": "done"}], given=given)
     assert document["facts"][0]["value"] == 2 and "from the alert of siem" in text(document)
+
+
+def test_an_approval_in_advance_is_told_as_one() -> None:
+    standing = entry("approval.standing", "go", 1, standing=["SA-3"], by=["bruno"])
+    said = text(told("cut", standing, INTENT, OUTCOME, steps=[{"path": "cut", "status": "done"}]))
+    assert "bruno had approved it in advance (SA-3), so nobody was asked." in said
+    assert "No person was asked: the rule lets it run." not in said
+
+
+def test_a_run_that_goes_on_from_another_tells_of_both() -> None:
+    first = "run/INC-2026-1/example/0"
+    done = [{**each, "body": {**each["body"], "run": first}} for each in (INTENT, OUTCOME)]
+    undo = [
+        entry("action.intent", "cut", 5, verb="undo", permit={"rule": "of the undo"}),
+        entry("step.undone", "cut", 6),
+    ]
+    given = {"starters": ["amal"], "facts": {}, "after": {"verb": "undo", "of": first, "person": "amal"}}
+    steps = [{"path": "cut", "status": "undone"}]
+    said = text(told("cut", *done, *undo, given=given, steps=steps, before=[first]))
+    assert f"amal asked for it, and it undoes {first}." in said
+    assert "The rule: the playbook's own approval; contain: 1 of platform_owner." in said
+    assert "It was sent at 2026-11-25 03:03:00Z for 5 targets." in said
+    assert "It was undone at 2026-11-25 03:06:00Z." in said
+    assert "the journal holds no intent" in text(told("cut", *done, given=given, steps=steps))
 
 
 def test_names_of_steps_and_instants() -> None:

@@ -139,6 +139,11 @@ class Views:
                 f"There is no step {step[:200]} in {where} of {incident}. Nothing was done.",
                 f"`stanch incident show {incident}` lists the steps and the runs.",
             )
+        given = {each: self._store.incidents.load_run(each) or {} for each in self.run_ids(incident)}
+        before = {each: str(after["of"]) for each, saved in given.items() if (after := saved.get("after"))}
+        if run is None:
+            # Of runs that go on from each other the last one tells of all.
+            having = [each for each in having if each not in before.values()]
         if len(having) > 1:
             raise DeskRefusal(
                 "ambiguous_step",
@@ -146,6 +151,9 @@ class Views:
                 "Name one with --run.",
             )
         (name,) = having
+        earlier = [name]
+        while (of := before.get(earlier[-1])) is not None and of not in earlier:
+            earlier.append(of)
         status = await self.status(f"incident/{incident}") or {}
         known = Known(
             run=name,
@@ -153,8 +161,9 @@ class Views:
             plan_digest=held[name]["digest"],
             entries=self._store.journal.entries(incident),
             status=await self.status(name) or {"status": "starting", "steps": []},
-            given=self._store.incidents.load_run(name) or {},
+            given=given[name],
             facts=status.get("facts") or record.get("facts") or {},
+            before=earlier[1:],
         )
         return {"incident": incident, **why(known, *parts)}
 

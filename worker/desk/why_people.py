@@ -12,8 +12,22 @@ def asked(telling: Telling) -> list[dict[str, Any]]:
     entries = list(telling.entries)
     if cover is not None and cover != telling.step.path:
         entries += telling.known.of_step(cover, None)
-    opened = [entry for entry in entries if entry["kind"] == "gate.opened"]
-    return [_gate(telling, entry, entries) for entry in sorted(opened, key=lambda entry: int(entry["seq"]))]
+    asking = sorted(
+        (entry for entry in entries if entry["kind"] in ("gate.opened", "approval.standing")),
+        key=lambda entry: int(entry["seq"]),
+    )
+    return [
+        _gate(telling, entry, entries) if entry["kind"] == "gate.opened" else _in_advance(entry) for entry in asking
+    ]
+
+
+def _in_advance(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An approval that owners had given before, so that nobody was asked."""
+    body = entry["body"]
+    by, ids = list(body.get("by") or ()), list(body.get("standing") or ())
+    said = f"{' and '.join(by) or 'Somebody'} had approved it in advance ({', '.join(ids)}), so nobody was asked."
+    return {"step": body["step"], "gate": "standing", "status": "approved", "standing": ids, "by": by,
+            "closed_at": entry["at"], "decisions": [], "entries": [entry["seq"]], "sentences": [said]}  # fmt: skip
 
 
 def decisions_of(entries: Iterable[Mapping[str, Any]], kinds: Sequence[str]) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ class Known:
     """The run's input as it was saved before the start."""
     facts: Mapping[str, Any]
     """The incident's facts as they are now, with provenance."""
+    before: Sequence[str] = ()
+    """Runs that this one goes on from, undoing, rerunning or migrating them; newest first."""
     index: PlanIndex = field(init=False)
 
     def __post_init__(self) -> None:
@@ -41,11 +43,10 @@ class Known:
         return self.frame(path).above[path]
 
     def of_step(self, path: str, item: str | None) -> list[Mapping[str, Any]]:
-        """Entries of one step, and of one item of it if one is asked for."""
+        """Entries of one step, and of one item of it if one is asked for; those of the runs before are its own."""
+        runs = {self.run, *self.before}
         found = [
-            entry
-            for entry in self.entries
-            if entry["body"].get("run") == self.run and entry["body"].get("step") == path
+            entry for entry in self.entries if entry["body"].get("run") in runs and entry["body"].get("step") == path
         ]
         return [entry for entry in found if item is None or entry["body"].get("item") == item]
 

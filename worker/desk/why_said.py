@@ -40,6 +40,10 @@ def _origin(telling: Telling) -> str:
     if starters is None:
         telling.missing.append("who started the run")
     by = f"{' and '.join(starters)} started it" if starters else "an alert started it" if starters == [] else ""
+    after = known.given.get("after")
+    if after:
+        verb = {"undo": "undoes", "rerun": "reruns", "migrate": "goes on from"}.get(after["verb"], after["verb"])
+        by = f"{after['person']} asked for it, and it {verb} {after['of']}"
     return f"It is line {telling.step.line} of {book.id} {book.version}, in {known.run}{f'; {by}' if by else ''}."
 
 
@@ -141,7 +145,8 @@ def policy_said(telling: Telling) -> dict[str, Any]:
     facts = telling.known.plan.actions.get(telling.action or "")
     if facts is None or not facts.risk.is_effect:
         return {"sentences": []}
-    intent = telling.last("action.intent")
+    intents = [entry for entry in telling.entries if entry["kind"] == "action.intent"]
+    intent = next((entry for entry in reversed(intents) if entry["body"].get("verb") == "apply"), None)
     permit = (intent["body"].get("permit") or {}) if intent else {}
     rule = str(permit.get("rule") or "")
     if rule:
@@ -171,7 +176,7 @@ def effect_said(telling: Telling, effect: Mapping[str, Any] | None, gates: Seque
         return _read_said(telling)
     found = []
     changed = [entry for entry in telling.entries if entry["kind"] in ("approval.plan_changed", "step.changed")]
-    approved = [gate for gate in gates if gate["gate"] == "approve"]
+    approved = [gate for gate in gates if gate["gate"] in ("approve", "standing")]
     intents, outcome = effect["intents"], effect["outcome"]
     if not intents:
         return ["Nothing was sent."] if telling.status not in ("done", "unknown", "undone") else _no_intent(telling)
