@@ -32,6 +32,17 @@ async def test_a_playbook_that_cannot_start_opens_no_incident(house):
     assert len((await house.ask("cleo", "GET", "/v1/incidents")).json()["incidents"]) == before
 
 
+async def test_what_a_start_would_do_is_told_with_the_people_there_are(house):
+    path = "/v1/playbooks/contain-things/plan"
+    told = (await house.ask("vic", "POST", path, {"inputs": {"who": "x"}, "severity": 4})).json()
+    steps = {step["path"]: step for step in told["steps"]}
+    assert (told["ok"], told["offline"], told["severity"], len(told["digest"])) == (True, True, 4, 64)
+    assert (steps["go"]["approval"]["people"], steps["go"]["approval"]["reachable"]) == (["amal", "bo"], True)
+    assert steps["end"]["approval"]["by"] == "go" and told["plan"]["values"]["who"] == "x"
+    assert (await house.ask("vic", "POST", path, {"inputs": {"nobody": 1}})).json()["code"] == "playbook_problems"
+    assert (await house.ask("vic", "GET", "/v1/incidents")).json()["incidents"] == []
+
+
 async def test_rights_go_by_role(house):
     started = {"playbook": "contain-things"}
     assert (await house.ask("vic", "POST", "/v1/incidents", started)).json()["code"] == "wrong_role"

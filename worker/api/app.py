@@ -13,6 +13,8 @@ from worker.api.problems import install
 from worker.desk.desk import Desk
 from worker.desk.rights import require
 from worker.desk.views import hold_document
+from worker.dryrun.dryrun import foresee
+from worker.store.peek import seen
 
 v1 = APIRouter(prefix="/v1")
 
@@ -43,8 +45,10 @@ async def playbooks(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
 
 @v1.post("/playbooks/{playbook}/plan")
 async def plan(desk: ADesk, _actor: AnActor, playbook: str, body: bodies.PlanWanted) -> dict[str, Any]:
-    """The plan that a start would freeze now; nothing is started."""
-    return desk.starts.plan_view(playbook, body.inputs)
+    """What a run would do now, as far as it is known without asking a system; nothing is started."""
+    plan, digest, facts = desk.starts.planned(playbook, body.inputs, severity=body.severity)
+    foreseen = await foresee(plan, digest, facts, None, seen(desk.store))
+    return {**foreseen, "plan": plan.model_dump(mode="json")}
 
 
 @v1.get("/people")

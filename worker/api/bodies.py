@@ -28,6 +28,7 @@ class PlanWanted(Body):
     """Compile a playbook as a start would, without starting."""
 
     inputs: dict[str, Any] = Field(default_factory=dict)
+    severity: int = Field(default=3, ge=0, le=5)
 
 
 class Decide(Body):

@@ -17,10 +17,11 @@ from temporalio.service import RPCError
 
 from playbooks.compile import validate
 from playbooks.contract import Json, NewEntry
+from playbooks.plan import RunPlan
 from playbooks.problems import Problem
 from worker.desk.not_started import tell_nothing_ran
 from worker.desk.plans import Installation, frozen, standing
-from worker.desk.playbooks import listing
+from worker.desk.playbooks import imagined, listing
 from worker.desk.quorums import warned
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
@@ -113,16 +114,18 @@ class Starts:
         """Playbooks that can be started here."""
         return listing(self._installation.library)
 
-    def plan_view(self, playbook: str, inputs: Mapping[str, Json], *, ask: bool = False) -> dict[str, Any]:
-        """The plan that a start would freeze now, without starting anything.
+    def planned(
+        self, playbook: str, inputs: Mapping[str, Json], *, severity: int = 3
+    ) -> tuple[RunPlan, str, dict[str, Json]]:
+        """The plan that a start would freeze now, its digest, and the facts that the incident would have; nothing is
+        started.
 
         Raises:
             DeskRefusal: ``not_found`` or ``playbook_problems``.
         """
-        source = self.source(playbook)
-        facts = self._facts(source.playbook.title, 3, "unknown", by="", trust="person")
-        plan, digest = self._plan(playbook, inputs, {**_plain(facts), "id": "INC-0000-0"}, ask=ask)
-        return {"digest": digest, "plan": plan.model_dump(mode="json")}
+        facts = imagined(self.source(playbook), severity=severity, org=self._installation.org)
+        plan, digest = self._plan(playbook, inputs, facts, ask=False)
+        return plan, digest, facts
 
     async def run(
         self,
@@ -299,7 +302,7 @@ class Starts:
 
     def _plan(
         self, playbook: str, inputs: Mapping[str, Json], incident: Mapping[str, Json], *, ask: bool
-    ) -> tuple[Any, str]:
+    ) -> tuple[RunPlan, str]:
         installation, source = self._installation, self.source(playbook)
         if playbook not in self._judged:
             self._judged[playbook] = validate(source, **standing(installation))

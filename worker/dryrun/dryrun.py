@@ -8,13 +8,14 @@ from typing import Any
 
 from playbooks.contract import FOREIGN, Json
 from playbooks.plan import RunPlan
+from worker.desk.times import stamp
 from worker.dryrun.document import Approvals, document
 from worker.dryrun.look import Look, Scratch
 from worker.dryrun.walk import DryRun
 from worker.edge import secrets_of
 from worker.foreign import catalog_of
 from worker.settings import Settings
-from worker.store.peek import peek
+from worker.store.peek import Peek, peek
 from worker.systems import ConnectedSystems
 
 
@@ -31,9 +32,15 @@ async def dry_run(
         offline: Ask no system.
     """
     async with looking(settings, plan, offline=offline) as look:
-        walk = DryRun(plan, digest, facts, look)
-        rows = await walk.walk()
-    seen = peek(settings.store_url, walk.known.at)
+        return await foresee(plan, digest, facts, look, peek(settings.store_url, stamp()))
+
+
+async def foresee(
+    plan: RunPlan, digest: str, facts: Mapping[str, Json], look: Look | None, seen: Peek | None
+) -> dict[str, Any]:
+    """Walk a plan with what is at hand: ``look`` at systems, ``seen`` of the store."""
+    walk = DryRun(plan, digest, facts, look)
+    rows = await walk.walk()
     approvals = Approvals(plan, rows, walk.known, seen)
     return document(plan, digest, rows, approvals, severity=walk.known.severity, offline=look is None)
 

@@ -8,9 +8,10 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from playbooks.contract import StandingApproval
-from worker.store.database import Database, StoreUnusable
+from worker.store.database import Database, StoreUnusable, stamp
 from worker.store.people import People
 from worker.store.standing import Standing
+from worker.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,12 @@ class Peek:
 
     people: dict[str, frozenset[str]]
     standing: tuple[StandingApproval, ...]
+
+
+def seen(store: Store) -> Peek:
+    """What an open store says now."""
+    people = {person.name: frozenset(person.roles) for person in store.people.list()}
+    return Peek(people, tuple(store.standing.active(stamp())))
 
 
 def peek(url: str, now: str) -> Peek | None:
