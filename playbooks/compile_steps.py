@@ -121,8 +121,7 @@ class _FrameWriter:
         match step:
             case authored.ActionStep() | authored.WorkflowStep():
                 self._planner.facts(step.action)
-                asking = self._outline.covered.get(loc)
-                covered_by = self._path(asking) if asking is not None else None
+                covered_by = self._covered_by(loc)
                 kind = plan.ActionStep if isinstance(step, authored.ActionStep) else plan.WorkflowStep
                 return kind(name=step.action, with_=step.with_, covered_by=covered_by)
             case authored.ApproveStep():
@@ -152,7 +151,7 @@ class _FrameWriter:
                 return _wait(step)
             case authored.RunStep():
                 frame = self._planner.called(step.run.playbook, f"{self._path(loc)}/")
-                return plan.RunStep(with_=step.run.with_, frame=frame)
+                return plan.RunStep(with_=step.run.with_, covered_by=self._covered_by(loc), frame=frame)
             case authored.ParallelStep():
                 branches = {
                     name: self._sequence((*loc, "parallel", name), branch) for name, branch in step.parallel.items()
@@ -183,6 +182,10 @@ class _FrameWriter:
             case authored.DoStep():
                 return plan.DoStep(steps=self._sequence((*loc, "do"), step.do))
         return _plain(step)
+
+    def _covered_by(self, loc: Loc) -> str | None:
+        asking = self._outline.covered.get(loc)
+        return self._path(asking) if asking is not None else None
 
     def _check(self, verify: Verify) -> plan.Check:
         self._planner.facts(verify.action)

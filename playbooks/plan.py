@@ -231,6 +231,8 @@ class RepeatStep(Frozen):
 class RunStep(Frozen):
     kind: Literal["run"] = "run"
     with_: dict[str, Json] = Field(default_factory=dict)
+    covered_by: str | None = None
+    """Path of the approve step that names it, if one does: it covers the start, not the steps."""
     frame: "Frame"
 
 

@@ -4,9 +4,9 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
-from playbooks.contract import ActionFacts, Json
+from playbooks.contract import ActionFacts, Envelope, Json, Preview, Scope
 from playbooks.digest import approval_digest
-from playbooks.plan import ActionStep, ApproveStep, Escalate, PlannedStep, Terminal, Waiting
+from playbooks.plan import ActionStep, ApproveStep, Escalate, PlannedStep, RunStep, Terminal, Waiting
 from playbooks.policy import Need, merged
 from workflows.attempts import Attempts, Trouble
 from workflows.calls import stamp
@@ -15,7 +15,7 @@ from workflows.errors import RunDenied, StepFailed
 from workflows.gates import parse
 from workflows.questions import closed, live, needs_of, open_gate, timing
 from workflows.run import Run, finish
-from workflows.scope import Above, Loop, Place, decided, facts_of, item_of
+from workflows.scope import Above, Loop, Place, decided, facts_of, instance, item_of
 from workflows.standing import in_advance
 from workflows.state import Approval, FrozenCall, FrozenStep, Gate, StepRecord
 from workflows.values import evaluate, load_reads, render, suppliers
@@ -140,6 +140,8 @@ async def _freeze_covered(
     around = place.frame.above[step.path]
     for path in spec.covers:
         covered = run.index.steps[path]
+        if isinstance(covered.spec, RunStep) and covered.spec.covered_by is not None:
+            shown += await _freeze_start(run, covered, place, approval, people)
         if not isinstance(covered.spec, ActionStep):
             continue
         frozen = approval.steps[path] = FrozenStep()
@@ -169,6 +171,50 @@ def _is_done(run: Run, covered: PlannedStep, place: Place) -> bool:
     if run.input.after is None or record is None or record.pass_ != place.pass_:
         return False
     return record.finished or record.status == "unknown"
+
+
+async def _freeze_start(
+    run: Run, covered: PlannedStep, place: Place, approval: Approval, people: dict[str, None]
+) -> list[Shown]:
+    """The start of a sub-playbook, as an approve step shows and freezes it; its steps ask for themselves."""
+    frozen = approval.steps[covered.path] = FrozenStep()
+    inner = place.frame.above[covered.path][len(place.frame.above[approval.path]) :]
+    await load_reads(run, covered, place, paths=[path for above in inner for path in above.step.reads])
+    places = [at for at in _instances(run, inner, covered, place) if not _is_begun(run, covered, at)]
+    frozen.runs = bool(places)
+    shown = [shown_start(run, covered, where) for where in places]
+    for part, where in zip(shown, places, strict=True):
+        frozen.calls[item_of(where.loops[len(place.loops) :]) or ""] = part.call
+        people.update(dict.fromkeys(requesters(run, covered, where)))
+    return shown
+
+
+def _is_begun(run: Run, covered: PlannedStep, place: Place) -> bool:
+    """Whether a run that goes on after another took the sub-playbook over."""
+    assert isinstance(covered.spec, RunStep)
+    return instance(covered.spec.frame.prefix, (*place.outer, *place.loops)) in run.state.frames
+
+
+def shown_start(run: Run, step: PlannedStep, place: Place) -> Shown:
+    """What starting a sub-playbook here means, for a card."""
+    spec = step.spec
+    assert isinstance(spec, RunStep)
+    book = spec.frame.playbook
+    params = render(run, spec.with_, place, run.state.records.get(place.key(step.path)), path=step.path)
+    envelope = Envelope(
+        plan=run.input.plan_digest,
+        step=step.path,
+        pass_=place.pass_,
+        item=place.item,
+        action=f"run {book.id}",
+        version=1,
+        params=params,
+        scope=Scope.EXACT,
+        max_affected=0,
+        mode=run.plan.context.mode,
+    )
+    preview = Preview(summary=f"Start the playbook {book.id} {book.version}. Its own effects ask for themselves.")
+    return Shown(freeze(envelope, preview), preview, step.title or book.title, step.path, place.item)
 
 
 def _instances(run: Run, above: tuple[Above, ...], covered: PlannedStep, place: Place) -> list[Place]:
@@ -257,7 +303,7 @@ def check_params(step: PlannedStep, facts: ActionFacts, params: dict[str, Json])
 
 def requesters(run: Run, step: PlannedStep, place: Place) -> list[str]:
     """Those who asked for an effect or supplied a value of it: they do not approve it."""
-    assert isinstance(step.spec, ActionStep)
+    assert isinstance(step.spec, ActionStep | RunStep)
     asked = suppliers(run, place, values=[step.spec.with_, step.for_each], sources=[step.when])
     return list(dict.fromkeys((*run.input.starters, *asked)))
 
@@ -301,7 +347,7 @@ def covering(
 ) -> tuple[Approval | None, FrozenCall | None, ApproveStep | None]:
     """The approval that covers this instance, and the call that was frozen for it."""
     spec = step.spec
-    assert isinstance(spec, ActionStep)
+    assert isinstance(spec, ActionStep | RunStep)
     if spec.covered_by is None:
         return None, None, None
     asking = run.index.steps[spec.covered_by]

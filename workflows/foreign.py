@@ -45,6 +45,9 @@ async def workflow_step(run: Run, step: PlannedStep, place: Place, record: StepR
             finish(record, "failed", run.clock.stamp(), code="cancelled", message="It was started and goes on.")
             raise
         except Trouble as trouble:
+            if trouble.code == "workflow_failed":
+                # It has ended: whoever tries again starts another.
+                record.branch, record.epoch = None, record.epoch + 1
             raise StepFailed(step.path, trouble.code, trouble.message) from trouble
         if result.verified:
             break

@@ -5,13 +5,18 @@ from dataclasses import replace
 
 from playbooks.contract import Json
 from playbooks.plan import Frame, PlannedStep, RunStep, fits
+from workflows.approvals import ask_for, covering, grant, shown_start
+from workflows.envelopes import differences
 from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
+from workflows.gates import parse
+from workflows.questions import closed, needs_of
 from workflows.run import Run, size_of
 from workflows.scope import Place
-from workflows.state import FrameState, StepRecord
+from workflows.state import Approval, FrameState, FrozenStep, StepRecord
 from workflows.values import load_paths, render, suppliers
 
 MAX_OUTPUTS = 64 * 1024
+TOO_OLD = "The approval is no longer valid; it was given too long ago."
 Walk = Callable[[Sequence[PlannedStep], Place], Awaitable[None]]
 
 
@@ -42,6 +47,38 @@ def start_frame(run: Run, step: PlannedStep, spec: RunStep, place: Place, inner:
             del run.state.frames[key]
             message = f"The input {name} of {spec.frame.playbook.id} must be {declared.type}."
             raise StepFailed(step.path, "wrong_type", message)
+
+
+async def may_start(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> bool:
+    """Whether people let a sub-playbook start that an approve step names; asked anew where its inputs have changed.
+
+    Raises:
+        RunDenied: they did not, and the playbook says stop.
+    """
+    cover, frozen, asking = covering(run, step, place)
+    if asking is None:
+        return True
+    key = place.key(step.path)
+    own = run.state.approvals.get(key)
+    if own is None:
+        if cover is not None and cover.approved is False:
+            return False
+        shown = shown_start(run, step, place)
+        changed = differences(frozen, shown.call.params)
+        valid = cover is not None and (cover.expires_at is None or run.clock.now() < parse(cover.expires_at))
+        if valid and not changed:
+            return True
+        own = Approval(path=step.path, steps={step.path: FrozenStep(calls={"": shown.call})})
+        run.state.approvals[key] = own
+        ask_for(run, step, place, shown, needs_of(asking.by, "the playbook"), changed or [TOO_OLD], asking.waiting)
+    if own.approved is None:
+        gate = await closed(run, step, place, record, run.state.gates[key])
+        grant(run, own, gate)
+        record.by = list(gate.decided_by)
+    if not own.approved and asking.on_deny == "stop":
+        record.stops = True
+        raise RunDenied(f"The start of {step.path} was denied.")
+    return bool(own.approved)
 
 
 async def run_frame(run: Run, frame: Frame, place: Place, walk: Walk) -> None:

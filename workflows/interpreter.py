@@ -19,7 +19,7 @@ from workflows.effects import action_step
 from workflows.errors import RunCancelled, RunDenied, RunStopped, StepFailed, Suspended, WalkEnded
 from workflows.failures import after_failure
 from workflows.foreign import workflow_step
-from workflows.frames import run_frame, start_frame
+from workflows.frames import may_start, run_frame, start_frame
 from workflows.gates import parse
 from workflows.passes import repeat_step
 from workflows.run import Run, finish, size_of
@@ -210,6 +210,8 @@ class Interpreter:
             await STEPS[kind](self.run, step, place, record)
         else:
             await self._block(step, place, record)
+            if record.finished:
+                return
             finish(record, "done", self.run.clock.stamp())
             way: dict[str, Json] = {"way": record.branch} if isinstance(step.spec, IfStep | ChooseStep) else {}
             self.run.note("step.done", place=place, step=step, **way)
@@ -235,6 +237,10 @@ class Interpreter:
                 halts=place.halts,
                 pass_=place.pass_,
             )
+            if inner.frame_key not in self.run.state.frames and not await may_start(self.run, step, place, record):
+                finish(record, "denied", self.run.clock.stamp(), code="denied", message="Its start was denied.")
+                self.run.note("step.denied", place=place, step=step)
+                return
             start_frame(self.run, step, spec, place, inner, record)
             await run_frame(self.run, spec.frame, inner, self.sequence)
             ended = self.run.state.frames[inner.frame_key]

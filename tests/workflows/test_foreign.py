@@ -116,6 +116,14 @@ async def test_a_failure_says_no_more_than_its_type(house: Premises) -> None:
     gate = await run.waiting("train", 15, kind="failure")
     assert "workflow_failed" in gate["question"] and "Diverged" in gate["question"]
     assert "hunter2" not in str(await run.status()) + str(run.entries())
+    await run.decide("train", "amal", "retry")
+    await run.until(
+        lambda status: any(each["step"] == "train" and each["kind"] == "approve" for each in status["waiting"])
+    )
+    await run.decide("train", "bo")
+    await run.waiting("train", 15, kind="failure")
+    started = [entry["body"]["workflows"] for entry in run.entries() if entry["kind"] == "workflow.started"]
+    assert started == [[f"wf/{run.run}/train"], [f"wf/{run.run}/train~1"]]
     await run.decide("train", "amal", "skip")
     await run.ended(25)
     assert output_of(run, "end") == "none"

@@ -3,7 +3,7 @@
 from playbooks.loader import Library
 from tests.books import loaded
 from tests.stage import Stage, shown
-from tests.workflows.test_passes import output_of
+from tests.workflows.test_passes import output_of, statuses
 
 HEAD = "stanch: 1\nid: %s\nversion: 1.0.0\ntitle: Outputs\n"
 PARENT = (
@@ -62,3 +62,53 @@ async def test_an_output_of_another_type_fails_the_step(stage: Stage) -> None:
     status = await run.ended()
     assert (status["status"], status["code"]) == ("failed", "wrong_type"), shown(status)
     assert "double of child must be boolean" in status["reason"]
+
+
+COVERED = (
+    HEAD % "covered"
+    + """
+steps:
+  - {id: go, approve: [child], by: {roles: [crm_owner]}, within: 1h, on_timeout: [deny], on_deny: CONTINUE}
+  - {set: {incident.number: SET}}
+  - {id: child, run: {playbook: child, with: {number: "{{ incident.number | default(4) }}"}}}
+"""
+)
+
+
+def covered(then: str = "continue", number: int = 4) -> str:
+    """A playbook whose sub-playbook an approve step names."""
+    return COVERED.replace("CONTINUE", then).replace("SET", str(number))
+
+
+async def test_an_approval_of_a_run_covers_its_start(stage: Stage) -> None:
+    run = await stage.start(covered(), library=children())
+    gate = await run.waiting("go")
+    assert [part["action"] for part in gate["preview"]] == ["run child"]
+    assert gate["preview"][0]["params"] == {"number": 4}
+    await run.decide("go", "amal")
+    status = await run.ended()
+    assert status["status"] == "done" and statuses(status)["child/late"] == "done", shown(status)
+
+
+async def test_a_denied_run_does_not_start(stage: Stage) -> None:
+    run = await stage.start(covered(), library=children())
+    await run.decide("go", "amal", "deny")
+    status = await run.ended()
+    assert (status["status"], statuses(status)["child"], statuses(status)["child/look"]) == (
+        "done",
+        "denied",
+        "pending",
+    )
+    stops = await stage.start(covered("stop"), library=children())
+    await stops.decide("go", "amal", "deny")
+    assert (await stops.ended())["status"] == "denied"
+
+
+async def test_a_run_with_other_inputs_than_approved_asks_anew(stage: Stage) -> None:
+    run = await stage.start(covered(number=5), library=children())
+    await run.decide("go", "amal")
+    gate = await run.waiting("child")
+    assert gate["difference"] == ["number: approved 4, now 5."]
+    await run.decide("child", "bo", "deny")
+    status = await run.ended()
+    assert (statuses(status)["child"], statuses(status)["child/look"]) == ("denied", "pending")

@@ -18,7 +18,7 @@ from workflows.scope import PlanIndex
 LIVE = timedelta(seconds=3)
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 DRAFT_KEYS = ("regime", "stage", "title", "due", "applies", "candidate", "clock", "path", "sha256", "written_at")
-STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "status", "waiting_for", "code")
+STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "pass", "status", "waiting_for", "code")
 STEP_MORE = ("message", "summary", "changed", "verified", "affected", "by", "started_at", "finished_at")
 
 
