@@ -87,6 +87,8 @@ class Safety:
                 self._inputs_of(loc)
             if isinstance(step, ApproveStep | AskStep):
                 self._quorum(loc, step.by)
+            elif isinstance(step, HumanStep) and (said := beyond(self._policy, (step.owner,), 1)) is not None:
+                self._report((*loc, "owner"), "approval_unreachable", said, "Name a role that somebody holds.")
         self._duties(("steps",), playbook.steps, False)
         for number, step in enumerate(playbook.always):
             self._duty(("always", number), step, False)

@@ -8,7 +8,7 @@ so that a later apply is never taken for the earlier one. What is no longer as S
 from playbooks.contract import ActionResult, Json, Permit, Verb
 from playbooks.digest import approval_digest
 from playbooks.plan import ActionStep, Escalate, NoteStep, PlannedStep, RunPlan, Terminal, Waiting
-from playbooks.policy import merged
+from playbooks.policy import merged, owners_of
 from workflows.approvals import grant
 from workflows.attempts import Attempts, Trouble
 from workflows.envelopes import Shown, demanded, envelope_of, freeze, permit_of
@@ -184,7 +184,7 @@ async def _ask(
         shown.append(part)
         facts = run.plan.actions[effect.action]
         demand = demanded(run.plan.policy, facts, facts_of(run.state).get("severity"), [part.call])
-        needs += demand.needs or [Need(roles=(facts.owner,), count=1, why=f"undo; {demand.rule}")]
+        needs += demand.needs or [Need(roles=owners_of(run.plan.policy, facts), count=1, why=f"undo; {demand.rule}")]
     return open_gate(
         run,
         step,

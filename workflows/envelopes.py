@@ -83,12 +83,21 @@ def permit_of(approval: Approval, call: FrozenCall) -> Permit:
 
 def demanded(policy: Policy, facts: ActionFacts, severity: Json, calls: list[FrozenCall]) -> Requirement:
     """What policy demands for all calls of a step together."""
-    level = severity if isinstance(severity, int) and not isinstance(severity, bool) else None
+    level = _level(severity)
     affected, protected = sum(call.count for call in calls), sum(call.protected for call in calls)
     read = all(_targets_read(facts, call.params) for call in calls)
     return requirement(
         policy, facts, severity=level, affected=affected, protected=protected, targets_read=bool(calls) and read
     )
+
+
+def least(policy: Policy, facts: ActionFacts, severity: Json) -> Requirement:
+    """The least that policy can come to demand for a step of which no call is known yet."""
+    return requirement(policy, facts, severity=_level(severity), targets_read=True)
+
+
+def _level(severity: Json) -> int | None:
+    return severity if isinstance(severity, int) and not isinstance(severity, bool) else None
 
 
 def _targets_read(facts: ActionFacts, params: dict[str, Json]) -> bool:

@@ -143,6 +143,9 @@ def test_more_people_than_there_can_be() -> None:
     as_marked(book(each, CUT), "approval_unreachable", policy=one)
     either = asks % "by: {roles: [platform_owner, legal], count: 2}, within: 1h, on_timeout: [deny]"
     assert refusals(book(either, CUT), policy=one) == [], "nobody said how many lawyers there are"
+    by_hand = "- {id: h, human: Look., owner: »platform_owner, within: 1h, on_timeout: [stop]}\n"
+    as_marked(book(by_hand), "approval_unreachable", policy=Policy(maximum={"platform_owner": 0}))
+    assert refusals(book(by_hand), policy=one) == []
     destroy = book(GO, "- »id: cut\n  action: lab.destroy\n")
     as_marked(destroy, "approval_unreachable", policy=one)
 

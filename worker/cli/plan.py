@@ -102,7 +102,8 @@ def _approval(step: Mapping[str, Any], indent: str) -> list[str]:
     if approval.get("by"):
         return _wrap(f"approved at {clean(approval['by'])}; policy: {clean(approval['rule'])}", indent)
     if not needs:
-        return _wrap(f"nobody is asked: {clean(approval['rule'])}", indent)
+        known = ", as far as is known" if approval.get("certain") is False else ""
+        return _wrap(f"nobody is asked{known}: {clean(approval['rule'])}", indent)
     verb = {"approve": "approves", "ask": "answers", "human": "does it"}.get(step["kind"], "must approve")
     least = "at least " if approval.get("certain") is False else ""
     who = ", ".join(f"{need['count']} of {clean(' or '.join(need['roles']))}" for need in needs)

@@ -7,7 +7,7 @@ from playbooks.plan import ActionStep, ApproveStep, AskStep, HumanStep, PlannedS
 from playbooks.policy import Need, merged
 from worker.desk.times import stamp
 from worker.store import Store
-from workflows.envelopes import demanded
+from workflows.envelopes import least
 from workflows.questions import needs_of
 from workflows.scope import PlanIndex
 
@@ -32,12 +32,12 @@ def asked(plan: RunPlan, severity: Json) -> Iterator[tuple[PlannedStep, list[Nee
     policy demands while nothing is known of its targets."""
     index = PlanIndex(plan)
     for path, step in index.steps.items():
-        needs = least(index, plan, path, severity)
+        needs = _asked(index, plan, path, severity)
         if needs:
             yield step, needs
 
 
-def least(index: PlanIndex, plan: RunPlan, path: str, severity: Json) -> list[Need]:
+def _asked(index: PlanIndex, plan: RunPlan, path: str, severity: Json) -> list[Need]:
     """The people that a step waits for at least; none if it waits for nobody."""
     spec = index.steps[path].spec
     match spec:
@@ -46,14 +46,14 @@ def least(index: PlanIndex, plan: RunPlan, path: str, severity: Json) -> list[Ne
             needs = needs_of(spec.by, "the playbook")
             for effect in covered:
                 if isinstance(effect, ActionStep):
-                    needs += demanded(plan.policy, plan.actions[effect.name], severity, []).needs
+                    needs += least(plan.policy, plan.actions[effect.name], severity).needs
             return merged(needs)
         case AskStep():
             return needs_of(spec.by, "the playbook")
         case HumanStep():
             return [Need(roles=(spec.owner,), count=1, why="the playbook")]
         case ActionStep() if spec.covered_by is None:
-            return list(demanded(plan.policy, plan.actions[spec.name], severity, []).needs)
+            return list(least(plan.policy, plan.actions[spec.name], severity).needs)
     return []
 
 

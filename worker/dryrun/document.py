@@ -10,7 +10,7 @@ from worker.desk.quorums import short
 from worker.dryrun.known import Known
 from worker.dryrun.walk import Row
 from worker.store.peek import Peek
-from workflows.envelopes import demanded
+from workflows.envelopes import demanded, least
 from workflows.questions import needs_of
 from workflows.standing import in_advance
 
@@ -75,7 +75,10 @@ class Approvals:
     def _demand(self, rows: Sequence[Row]) -> Requirement:
         """What policy demands for all instances of a step together, at least."""
         calls = [row.call for row in rows if row.call is not None]
-        return demanded(self._plan.policy, self._facts(rows[0]), self._severity, calls)
+        facts = self._facts(rows[0])
+        if not calls:
+            return least(self._plan.policy, facts, self._severity)
+        return demanded(self._plan.policy, facts, self._severity, calls)
 
     def _facts(self, row: Row) -> ActionFacts:
         assert isinstance(row.step.spec, ActionStep)
