@@ -158,6 +158,7 @@ class TargetAction(Action[P, R]):
             summary=f"Take back: {self.facts.title}: {len(ours)} {self.noun}{'' if len(ours) == 1 else 's'}",
             count=len(ours),
             sample=tuple(target.id for target in ours[:SAMPLE]),
+            labels=tuple(self.labels(ours[:SAMPLE], ctx)),
             reversible=True,
             excluded=tuple(f"{id_}: no longer as Stanch left it" for id_ in changed[:SAMPLE]),
         )

@@ -154,15 +154,16 @@ class Stage:
         self.env = env
         self.client, self.settings, self.store, self.world = env.client, env.settings, env.store, env.world
 
-    def desk(self, *folders: Any) -> Desk:
-        """The stage's desk: it signs as ``Running`` does. ``folders`` hold the playbooks that it knows."""
+    def desk(self, thresholds: Thresholds | None = None) -> Desk:
+        """The stage's desk: it signs as ``Running`` does, and knows no playbook."""
         installation = Installation(
-            library=Library.of(*folders),
+            library=Library.of(),
             actions=CATALOG.facts(),
             policy=Policy(),
             context=RunContext(mode=self.settings.mode),
             queue_prefix=self.settings.queue_prefix,
             desk_keys=DESK_KEYS,
+            thresholds=thresholds or Thresholds(),
         )
         return Desk(self.store, self.client, installation, DESK, "desk")
 

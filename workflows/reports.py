@@ -97,7 +97,7 @@ class Reporter:
                 continue
             unknown += record.status == "unknown"
             if step.phase == "contain" and run.plan.actions[step.spec.name].risk.is_effect:
-                begun = record.status in ("running", "waiting", "done", "failed", "unknown")
+                begun = record.status in ("running", "waiting", "done", "failed", "unknown", "undone")
                 started += begun
                 verified += record.status == "done" and record.verified is not False
         return started, verified, unknown

@@ -6,6 +6,7 @@ import pytest
 
 from tests.stage import Running, Stage, actor
 from worker.desk.refusals import DeskRefusal
+from workflows.messages import Thresholds
 from workflows.state import STATE_VERSION
 
 HEAD = "stanch: 1\nid: probe\nversion: 1.0.0\ntitle: Probe\n"
@@ -96,6 +97,8 @@ async def test_of_a_mass_action_only_the_failed_targets_come_again(stage: Stage)
     await last.decide("@undo", "amal")
     assert (await last.ended())["status"] == "undone"
     assert sorted(effect["id"] for effect in stage.world.effects()[2:]) == ["a", "b"]
+    shown = await stage.desk().views.incident(run.incident)
+    assert [each["status"] for each in shown["runs"]] == ["failed", "undone", "undone"]
 
 
 async def test_a_valid_approval_still_counts_and_the_reruner_s_own_does_not(stage: Stage) -> None:
@@ -211,3 +214,39 @@ steps:
     last = stage.running(run.incident, asked.run or "")
     await last.decide("@undo", "amal")
     assert (await last.ended())["status"] == "undone" and not stage.world.touched("x")
+
+
+async def test_a_rerun_and_its_undo_continue_as_new_like_any_run(stage: Stage) -> None:
+    desk = stage.desk(Thresholds(soft_events=15))
+    stage.world.fault("rejected", 9)
+    text = """
+steps:
+  - id: each
+    for_each: [a, b, c, d, e, f, g, h]
+    on_failure: stop
+    at_once: 2
+    action: lab.touch
+    with: {name: "{{ item }}"}
+  - {id: then, for_each: [1, 2, 3, 4, 5, 6], at_once: 1, action: lab.count}
+"""
+    run = await stage.start(HEAD + text, facts=SEVERE)
+    assert (await run.ended())["status"] == "failed"
+    stage.world.fault("rejected", 1)
+    asked = await desk.aftermath.rerun(run.incident, actor("bo"))
+    middle = stage.running(run.incident, asked.run or "")
+    assert [*statuses(await middle.ended()).values()].count("failed") == 2
+    asked = await desk.aftermath.rerun(run.incident, actor("bo"))
+    later = stage.running(run.incident, asked.run or "")
+    status = await later.ended()
+    assert status["status"] == "done" and set(statuses(status).values()) == {"done"}
+    assert sorted(effect["id"] for effect in stage.world.effects()) == list("abcdefgh")
+    asked = await desk.aftermath.undo(run.incident, actor("bo"))
+    undo = stage.running(run.incident, asked.run or "")
+    assert len((await undo.waiting("@undo"))["preview"]) == 8
+    await undo.decide("@undo", "amal")
+    assert (await undo.ended())["status"] == "undone"
+    assert len(stage.world.effects()) == 16 and not any(stage.world.touched(name) for name in "abcdefgh")
+    for name in (later.run, undo.run):
+        events = [event async for event in stage.client.get_workflow_handle(name).fetch_history_events()]
+        began = events[0].workflow_execution_started_event_attributes
+        assert began.continued_execution_run_id, f"{name} never continued as new"

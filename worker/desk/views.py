@@ -213,7 +213,8 @@ class Views:
 def followed(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Runs with ``followed_by``, the run that went on from each, if one did: ``{run, verb, status}``.
 
-    What a later run undid is shown as undone in the earlier one, too.
+    What a later run undid is shown as undone in the earlier one, too, and that one itself once none of its effects
+    is left.
     """
     shown = {run["run"]: dict(run) for run in runs}
     for run in reversed(shown.values()):
@@ -227,7 +228,7 @@ def followed(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
             {**step, "status": "undone"} if (step["path"], step["item"]) in undone else step
             for step in earlier["steps"]
         ]
-        if after["verb"] == "undo" and run["status"] == "undone" and not run.get("undoable"):
+        if after["verb"] == "undo" and run["steps"] and all(step["status"] == "undone" for step in run["steps"]):
             earlier["status"] = "undone"
     return list(shown.values())
 
