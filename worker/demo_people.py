@@ -67,6 +67,9 @@ class Script:
         looker = next(iter(self.people.values()))
         counted = 0
         for entry in looker.get("/v1/decisions", incident=incident)["decisions"]:
+            if entry["kind"] == "review":
+                # Of what somebody did beside the script; the run does not wait for it.
+                continue
             for name in self._deciders(entry):
                 counted += self._decide(incident, name, entry)
         return counted

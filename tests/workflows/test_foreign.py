@@ -17,7 +17,7 @@ from activities.catalog import Catalog
 from activities.foreign import ForeignType, foreign_action
 from playbooks.contract import FOREIGN, FieldFacts, Risk
 from tests.lab import LAB_ACTIONS, connect_lab
-from tests.stage import Running, Stage, shown
+from tests.stage import Running, Stage, actor, shown
 from tests.workflows.test_continue_as_new import executions, meant
 from tests.workflows.test_passes import output_of, statuses
 from worker.edge import secrets_of
@@ -189,3 +189,28 @@ async def test_the_same_entries_over_executions(house: Premises) -> None:
         }
         found.append(entries)
     assert found[0] == found[1]
+
+
+async def test_a_rerun_of_one_that_ended_badly_starts_another(house: Premises) -> None:
+    run = await house.start(facts={"title": "bad"})
+    await run.decide("train", "amal")
+    await run.waiting("train", 15, kind="failure")
+    await run.decide("train", "amal", "stop")
+    assert (await run.ended(25))["status"] == "failed"
+    desk = house.stage.desk()
+    await desk.life.set_fact(run.incident, actor("cleo"), "title", "good")
+    for _ in range(200):
+        if house.stage.store.incidents.get(run.incident)["facts"]["title"]["value"] == "good":
+            break
+        await asyncio.sleep(0.05)
+    both = await asyncio.gather(
+        *(desk.aftermath.rerun(run.incident, actor(person)) for person in ("bo", "cleo")), return_exceptions=True
+    )
+    codes = [each.code for each in both]
+    assert sorted(codes) == ["already_started", "ok"], both
+    later = house.stage.running(run.incident, f"run/{run.incident}/foreign/2")
+    assert (await later.waiting("train", 8))["preview"][0]["params"]["model"] == "good"
+    await later.decide("train", "amal")
+    assert (await later.ended(25))["status"] == "done" and output_of(later, "end") == "good-2"
+    started = [entry["body"]["workflows"] for entry in run.entries() if entry["kind"] == "workflow.started"]
+    assert started == [[f"wf/{run.run}/train"], [f"wf/{run.run}/train~1"]]

@@ -163,7 +163,17 @@ class Aftermath:
     async def go_on(
         self, actor: Actor, given: RunInput, after: After, seed: RunState, what: str, **body: Json
     ) -> Receipt:
-        """Start the run that goes on from a state; ``what`` says with what, ``body`` is for the record."""
+        """Start the run that goes on from a state; ``what`` says with what, ``body`` is for the record.
+
+        Raises:
+            DeskRefusal: ``already_started``, where another goes on from the same run.
+        """
+        runs = self._store.incidents.runs(given.incident)
+        first = next((run for run, held in self._chain(runs) if held.of == after.of), None)
+        if first is not None:
+            raise DeskRefusal(
+                "already_started", f"{first} goes on from {after.of} already. Nothing was started.", "Look at that one."
+            )
         run = self._starts.next_run(given.incident, given.plan.frame.playbook.id)
         starters = tuple(dict.fromkeys((*given.starters, actor.name)))
         later = given.model_copy(
