@@ -154,7 +154,7 @@ async def _always(run: Run, frame: Frame, place: Place, state: FrameState, walk:
         outcome, code, reason = await _ended(walk((step,), place))
         if outcome == "failed" and state.outcome in ("done", "stopped"):
             state.outcome, state.code, state.reason = outcome, code, reason
-        elif outcome not in ("done", "stopped"):
+        elif outcome not in ("done", "stopped") and reason != state.reason:
             warning = f"always: {reason or outcome}"
             if warning not in run.state.warnings:
                 run.state.warnings.append(warning)

@@ -102,7 +102,7 @@ class Interpreter:
                 return
             except StepFailed as failed:
                 failed.path = failed.path or step.path
-                record.trouble = {"path": failed.path, "code": failed.code, "message": failed.message}
+                record.trouble = trouble_of(failed)
                 if not await self._again(step, place, record, failed):
                     return
             except RunCancelled:
@@ -174,7 +174,7 @@ class Interpreter:
         if verdict == "undo":
             await undo_step(run, step, place, record)
         status = "skipped" if verdict == "skip" else "failed"
-        record.trouble = None
+        record.trouble = trouble_of(failed)
         finish(record, status, run.clock.stamp(), code=failed.code, message=failed.message)
         run.note(f"step.{status}", place=place, step=step, code=failed.code)
         if verdict in ("skip", "continue"):
@@ -303,7 +303,14 @@ def _as_it_ended(step: PlannedStep, record: StepRecord) -> None:
         raise RunDenied(record.message or f"{step.path} was denied.")
     if step.kind == "stop":
         raise RunStopped(record.message)
+    if record.trouble is not None:
+        raise StepFailed(**record.trouble)
     raise StepFailed(step.path, record.code or "failed", record.message)
+
+
+def trouble_of(failed: StepFailed) -> dict[str, str]:
+    """A failure as plain JSON, so that another execution can raise it again."""
+    return {"path": failed.path, "code": failed.code, "message": failed.message}
 
 
 async def _all(parts: list[Coroutine[Any, Any, None]]) -> None:

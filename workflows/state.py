@@ -82,7 +82,9 @@ class StepRecord(BaseModel):
     branch: str | None = None
     """Which way an ``if`` or ``choose`` went; where a ``repeat`` stands."""
     trouble: dict[str, str] | None = None
-    """How it failed (``path code message``), while it is decided what follows: another execution decides on."""
+    """How it failed (``path code message``), for the executions that come after: ``path`` may be a step inside."""
+    reading: bool = False
+    """Whether the pass that ``passes`` counts is still under way."""
 
     @property
     def finished(self) -> bool:

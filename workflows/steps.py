@@ -150,12 +150,14 @@ async def _until(
 ) -> dict[str, Json] | None:
     """Repeat a read action until its result is as wanted; ``None`` when the time is over."""
     facts = run.plan.actions[check.action]
-    record.status, record.waiting_for = "waiting", f"check by {check.action}"
+    if not record.reading:
+        record.status, record.waiting_for = "waiting", f"check by {check.action}"
     while True:
         await _until_next(run, step, place, until)
         params = render(run, check.with_, place, record, path=step.path)
-        # Each reading is a pass of its own, never the stored outcome of an earlier one.
-        record.passes += 1
+        if not record.reading:
+            # Each reading is a pass of its own, never the stored outcome of an earlier one.
+            record.passes, record.reading = record.passes + 1, True
         try:
             result = await Attempts(run, step, place, record, facts).act(Verb.APPLY, params)
             seen = result.output
@@ -163,6 +165,7 @@ async def _until(
                 return seen
         except Trouble as trouble:
             record.message = f"The check did not work: {trouble.message}"
+        record.reading = False
         if run.clock.now() >= parse(until):
             return None
         run.state.deadlines[_next(step, place)] = run.clock.after(check.every_seconds)

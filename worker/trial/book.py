@@ -82,6 +82,35 @@ class Book:
             raise NotReady(problems)
         return suite
 
+    def planned(
+        self, inputs: Mapping[str, Json], incident: Mapping[str, Json] | None = None, *, ask_missing: bool = False
+    ) -> tuple[RunPlan, str, dict[str, Json]]:
+        """The plan of a run, its digest, and the facts of its incident.
+
+        Raises:
+            NotReady: The inputs are refused.
+        """
+        playbook = self.source.playbook
+        facts = incident_facts(playbook.title, next(iter(playbook.starts_on), "unknown"), START, incident)
+        compiled = compile_plan(
+            self.source,
+            library=self.library,
+            actions=self.actions,
+            policy=self.policy,
+            inputs=inputs,
+            incident=facts,
+            context=CONTEXT,
+            ask_missing=ask_missing,
+            judged=self._judged,
+        )
+        if compiled.plan is None:
+            raise NotReady([found for found in compiled.problems if found.severity == "error"])
+        return compiled.plan, compiled.digest, facts
+
+    def world(self, stubs: Stubs | None = None) -> World:
+        """Its systems and its record, before anything has happened."""
+        return World(self.actions, stubs or Stubs(), shipped, self.organisation)
+
     def trial(
         self,
         *,
@@ -97,34 +126,15 @@ class Book:
         Raises:
             NotReady: The inputs are refused.
         """
-        playbook = self.source.playbook
-        kind = next(iter(playbook.starts_on), "unknown")
-        facts = incident_facts(playbook.title, kind, START, incident)
-        compiled = compile_plan(
-            self.source,
-            library=self.library,
-            actions=self.actions,
-            policy=self.policy,
-            inputs=inputs,
-            incident=facts,
-            context=CONTEXT,
-            ask_missing=not started_by,
-            judged=self._judged,
-        )
-        if compiled.plan is None:
-            raise NotReady([found for found in compiled.problems if found.severity == "error"])
-        world = World(self.actions, stubs or Stubs(), shipped, self.organisation)
-        thresholds = None
-        if continue_after is not None:
-            thresholds = Thresholds(soft_events=continue_after, hard_events=HARD_FACTOR * continue_after)
+        plan, digest, facts = self.planned(inputs, incident, ask_missing=not started_by)
         return Trial(
-            compiled.plan,
-            compiled.digest,
-            world,
+            plan,
+            digest,
+            self.world(stubs),
             cast or Cast(),
             facts=facts,
             starters=[started_by] if started_by else [],
-            thresholds=thresholds,
+            thresholds=thresholds_of(continue_after),
         )
 
     def case(self, case: Case) -> Trial:
@@ -137,6 +147,13 @@ class Book:
             started_by=case.started_by,
             continue_after=case.continue_after,
         )
+
+
+def thresholds_of(continue_after: int | None) -> Thresholds | None:
+    """When a run continues as new that does so after so many events."""
+    if continue_after is None:
+        return None
+    return Thresholds(soft_events=continue_after, hard_events=HARD_FACTOR * continue_after)
 
 
 def beside(path: Path) -> Path:
