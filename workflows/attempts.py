@@ -218,7 +218,7 @@ class Attempts:
         if kind == Refusal.JOURNAL:
             return _Wait("journal", "the journal cannot be written, so nothing is applied.")
         # Protected targets may be approved anew; Stanch's own never are, so asking would be in vain.
-        if kind in ASK_ANEW and not details.get("own"):
+        if effect and kind in ASK_ANEW and not details.get("own"):
             lines = details.get("difference")
             return Trouble("anew", code, message, tuple(map(str, lines)) if isinstance(lines, list) else (message,))
         if kind == Refusal.AMBIGUOUS and effect:

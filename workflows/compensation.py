@@ -126,7 +126,10 @@ async def offer_undo(run: Run) -> bool:
         Suspended: this execution ends; the offer stays open.
     """
     state = run.state
-    if not state.undo_state and (OFFER in state.approvals or state.undoable):
+    if not state.undo_state and OFFER not in state.approvals and not state.undoable:
+        # Asked once, at the cancel: what a duty does afterwards is not offered, not by another execution either.
+        state.undo_state = "nothing"
+    if not state.undo_state:
         question = "The run was cancelled. Undo what it did, newest first?"
         state.undo_state = await _offered(run, OFFER, question, None, [])
     return state.undo_state == "undone"

@@ -92,29 +92,43 @@ class Interpreter:
             place = replace(place, until=min(limit, place.until) if place.until else limit)
         while not record.finished:
             try:
-                if record.trouble is not None:
-                    raise StepFailed(**record.trouble)
-                await load_reads(self.run, step, place)
-                if self._skipped(step, place, record):
-                    return
-                await body(step, place, record)
-                self.run.keep_small()
-                return
-            except StepFailed as failed:
-                failed.path = failed.path or step.path
-                record.trouble = trouble_of(failed)
-                if not await self._again(step, place, record, failed):
+                if await self._tried(step, place, record, body):
                     return
             except RunCancelled:
                 if not record.finished and record.status != "unknown":
                     finish(record, "skipped", self.run.clock.stamp(), code="cancelled")
                     self.run.note("step.skipped", place=place, step=step, code="cancelled")
                 raise
-            except RunDenied:
+            except RunStopped as stopped:
+                if not record.finished:
+                    finish(record, "done", self.run.clock.stamp(), message=str(stopped))
+                    record.stops = True
+                    self.run.note("step.done", place=place, step=step)
+                raise
+            except RunDenied as denied:
                 if not record.finished:
                     record.stops = True
-                    finish(record, "denied", self.run.clock.stamp(), code="denied")
+                    finish(record, "denied", self.run.clock.stamp(), code="denied", message=str(denied))
                 raise
+
+    async def _tried(self, step: PlannedStep, place: Place, record: StepRecord, body: Any) -> bool:
+        """Run a body once, and find out what follows its failure; ``False`` to try again.
+
+        Raises:
+            WalkEnded: how it ended, if not well.
+        """
+        try:
+            if record.trouble is not None:
+                raise StepFailed(**record.trouble)
+            await load_reads(self.run, step, place)
+            if not self._skipped(step, place, record):
+                await body(step, place, record)
+                self.run.keep_small()
+        except StepFailed as failed:
+            failed.path = failed.path or step.path
+            record.trouble = trouble_of(failed)
+            return not await self._again(step, place, record, failed)
+        return True
 
     def _skipped(self, step: PlannedStep, place: Place, record: StepRecord) -> bool:
         """Decide once, before the first item, whether the step runs at all."""
@@ -301,7 +315,7 @@ def _as_it_ended(step: PlannedStep, record: StepRecord) -> None:
         return
     if record.status == "denied" or (step.kind == "approve" and record.code is None):
         raise RunDenied(record.message or f"{step.path} was denied.")
-    if step.kind == "stop":
+    if record.status == "done":
         raise RunStopped(record.message)
     if record.trouble is not None:
         raise StepFailed(**record.trouble)

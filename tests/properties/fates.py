@@ -14,12 +14,14 @@ from worker.trial.book import Book, thresholds_of
 from worker.trial.people import Act, Asked, Cast, Says
 from worker.trial.stubs import Stub, Stubs
 from worker.trial.trial import Trial
+from workflows.messages import Thresholds
 
 PEOPLE = {
     **{f"p{number}": ("platform_owner",) for number in range(1, 5)},
     "c1": ("incident_commander",),
     "x1": ("legal",),
 }
+STARTER = "p1"
 ROUNDS = 3
 """After so many rounds people give in, so that no question comes for ever."""
 
@@ -70,7 +72,7 @@ class Minds(Cast):
         at = now
         acts: list[Act] = []
         for _ in range(rnd.randint(0, 4)):
-            at += timedelta(minutes=rnd.choice([0, 0, 1, 20]))
+            at += timedelta(minutes=rnd.choice([0, 0, 1, 20]), seconds=7)
             acts.append(Act(at, asked.step, self._word(rnd, asked)))
         if asked.kind == "unknown" and (asked.round > ROUNDS or not any(_answers(act, asked) for act in acts)):
             last = Says(rnd.choice(["happened", "not_happened"]), self._holder(rnd, asked))
@@ -82,7 +84,7 @@ class Minds(Cast):
         if asked.round > ROUNDS:
             verdicts = [verdict for verdict in verdicts if verdict not in ("retry", "verify")]
         verdict = rnd.choice([*verdicts, "approve"] if "approve" in verdicts else verdicts)
-        who = rnd.choice([self._holder(rnd, asked)] * 4 + ["x1", "p1"])
+        who = rnd.choice([self._holder(rnd, asked)] * 4 + ["x1", STARTER])
         return Says(verdict, who, {"sure": rnd.random() < 0.5} if verdict == "answer" else {})
 
     def _holder(self, rnd: Random, asked: Asked) -> str:
@@ -130,6 +132,11 @@ class Lot:
         found = [source for source in sources if source is not None]
         return Book(found[0], Library(found), actions=ACTIONS, safety=False)
 
+    def _thresholds(self, way: Way) -> Thresholds | None:
+        """The hard one only where no call takes its time: to wait for that moves everything else."""
+        found = thresholds_of(way.continue_after)
+        return found if found is None or self.gentle else Thresholds(soft_events=found.soft_events)
+
     def run(self, book: Book, way: Way) -> Trial:
         """The run at its end."""
         plan, digest, facts = book.planned({"flag": bool(self.seed % 2)}, {"severity": self.severity})
@@ -140,8 +147,8 @@ class Lot:
             book.world(Fates(self.seed, gentle=self.gentle)),
             Minds(self.seed),
             facts=facts,
-            starters=["p1"],
-            thresholds=thresholds_of(way.continue_after),
+            starters=[STARTER],
+            thresholds=self._thresholds(way),
             choose=None if way.shuffle is None else shuffled.randrange,
         )
         turns = itertools.count(1)

@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from typing import Any
 
+from worker.trial.outcome import instance
 from worker.trial.trial import Trial
 from workflows.scope import PlanIndex
 
@@ -23,7 +24,7 @@ def meant(trial: Trial) -> dict[Any, list[Any]]:
         branch = (path if path not in around else _branch(path, around, index), body.get("item"))
         if entry.kind.startswith("decision."):
             # People speak when they speak; what they say to one question stays in order.
-            branch = ("said", path or body.get("at_step"), body.get("item"))
+            branch = ("said", body.get("at_step") or instance(str(path), body.get("item")))
         found[branch].append((entry.kind, path, body.get("item"), entry.actor, plain(body)))
     return dict(found)
 

@@ -53,6 +53,8 @@ class Effect:
     count: int
     at: datetime
     permit: Permit
+    protected: int = 0
+    """Protected targets among what it changed."""
 
 
 @dataclass
@@ -192,10 +194,12 @@ class World:
     def _changed(self, call: ActionCall, stub: Stub, facts: ActionFacts, at: datetime, permit: Permit) -> None:
         self._note(call, "action.intent", at, digest=permit.digest)
         count = result_of(stub, call, facts, at).affected.count
-        self._effect(call, count, at, permit)
+        self._effect(call, count, at, permit, len(stub.protected))
 
-    def _effect(self, call: ActionCall, count: int, at: datetime, permit: Permit) -> None:
-        self.effects.append(Effect(call.step, call.item, call.action, call.verb.value, call.params, count, at, permit))
+    def _effect(self, call: ActionCall, count: int, at: datetime, permit: Permit, protected: int = 0) -> None:
+        self.effects.append(
+            Effect(call.step, call.item, call.action, call.verb.value, call.params, count, at, permit, protected)
+        )
 
     def _actual(self, call: ActionCall, task: Task, permit: Permit | None) -> Answer:
         assert self.actual is not None
