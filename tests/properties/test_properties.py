@@ -57,7 +57,7 @@ def test_every_run_ends_with_a_legal_trace_and_no_effect_without_its_approvals(s
 
 
 @settings(PROFILE, max_examples=max(1, EXAMPLES // 2))
-@given(st.integers(0, 2**32), st.integers(6, 60), st.integers(1, 9))
+@given(st.integers(0, 2**32), st.integers(10, 60), st.integers(1, 9))
 def test_however_it_is_run_it_leaves_the_same_entries(seed: int, continue_after: int, dies_every: int) -> None:
     lot = lot_of(seed)
     plain = judge(lot, Way())
