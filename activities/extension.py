@@ -25,9 +25,11 @@ import activities.systems
 from activities.action import ActionSpec
 from activities.errors import Rejected
 from activities.ports import Vault
-from playbooks.contract import Json
+from playbooks.contract import FOREIGN, Json
 
 ENTRY_POINTS = "stanch.actions"
+RESERVED = frozenset((FOREIGN, "stanch", "exercise"))
+"""Names that are no system's: workflows of others, the built-in activities, the task queues of exercises."""
 
 
 class ExtensionError(Exception):
@@ -63,8 +65,10 @@ class Extension:
         """Refuse what contradicts itself.
 
         Raises:
-            TypeError: An action is none, or belongs to another system.
+            TypeError: The name means something else, or an action is none or belongs to another system.
         """
+        if self.system in RESERVED:
+            raise TypeError(f"a system cannot be named {self.system}")
         for spec in self.actions:
             if not isinstance(spec, ActionSpec):
                 raise TypeError(f"{spec!r} is not an action; decorate its class with @action")

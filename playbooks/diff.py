@@ -27,6 +27,7 @@ from playbooks.model_steps import (
     StopStep,
     TellStep,
     WaitStep,
+    WorkflowStep,
 )
 from playbooks.policy import Policy
 from playbooks.review_safety import Evidence
@@ -242,7 +243,7 @@ def _secured(pairs: Evidence) -> list[str]:
 
 
 def _acts_on(seen: Seen, value: str) -> bool:
-    given = seen.step.with_ if isinstance(seen.step, ActionStep) else {}
+    given = seen.step.with_ if isinstance(seen.step, ActionStep | WorkflowStep) else {}
     return any(".".join(read.chain[:2]) == value for source in templates(given) for read in reads(source))
 
 

@@ -76,6 +76,8 @@ def test_reading_needs_a_client_that_can_only_read() -> None:
 def test_an_action_of_another_system_is_refused() -> None:
     with pytest.raises(TypeError, match=r"lab\.read"):
         lab(system="other")
+    with pytest.raises(TypeError, match="cannot be named workflow"):
+        lab(system="workflow", actions=())
     with pytest.raises(TypeError, match="not an action"):
         lab(actions=(object(),))
 

@@ -114,6 +114,8 @@ with Peer({"a1": "ines"}) as peer:
         ("acme", "Ac me", "bad_value"),
         ("acme", "a_b", "bad_value"),
         ("acme", "salesforce", "name_taken"),
+        ("acme", "workflow", "name_taken"),
+        ("acme", "exercise", "name_taken"),
         ("json", None, "name_taken"),
         ("class", None, "name_taken"),
         ("worker", None, "name_taken"),

@@ -14,6 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from activities.catalog import CATALOG
+from activities.extension import RESERVED
 
 TEMPLATES = {
     "pyproject.toml": "pyproject.toml",
@@ -87,7 +88,7 @@ def names(package: str, system: str | None = None) -> Names:
     taken = module in OURS or keyword.iskeyword(module) or module in sys.stdlib_module_names
     if taken or importlib.util.find_spec(module) is not None:
         raise NewRefused("name_taken", f"Python knows {module} already. Nothing was written. Choose another name.")
-    systems = {spec.facts.system for spec in CATALOG.specs.values()}
+    systems = {spec.facts.system for spec in CATALOG.specs.values()} | RESERVED
     if found.system in systems:
         said = f"Stanch knows a system {found.system} already. Nothing was written. Give another one with --system."
         raise NewRefused("name_taken", said)
