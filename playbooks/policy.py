@@ -147,8 +147,7 @@ def requirement(
         if demand.count and set(demand.roles or owners) != set(owners):
             said = f"{demand.name}: {demand.count} of {' or '.join(demand.roles)}"
             needs.append(Need(roles=demand.roles, count=demand.count, why=said))
-    rules = dict.fromkeys([why, *(need.why for need in needs)])
-    return Requirement(needs=tuple(merged(needs)), rule="; ".join(rules))
+    return Requirement(needs=tuple(merged(needs)), rule=together(why, *(need.why for need in needs)))
 
 
 def merged(needs: Iterable[Need]) -> list[Need]:
@@ -161,9 +160,13 @@ def merged(needs: Iterable[Need]) -> list[Need]:
             largest[key] = need
             continue
         first, second = (need, held) if need.count > held.count else (held, need)
-        reasons = [reason for why in (first.why, second.why) if why for reason in why.split("; ")]
-        largest[key] = first.model_copy(update={"why": "; ".join(dict.fromkeys(reasons))})
+        largest[key] = first.model_copy(update={"why": together(first.why, second.why)})
     return list(largest.values())
+
+
+def together(*whys: str) -> str:
+    """Rules in words, each once."""
+    return "; ".join(dict.fromkeys(rule for why in whys if why for rule in why.split("; ")))
 
 
 def owners_of(policy: Policy, action: ActionFacts) -> tuple[str, ...]:
@@ -239,8 +242,10 @@ def _base(
 
 def _of(count: int, owners: tuple[str, ...]) -> str:
     """So many of the owners, in words; of several each is heard."""
-    each = f", {' and '.join(owners)} each heard" if len(owners) > 1 and count else ""
-    return f"{count} of {' or '.join(owners)}{each}"
+    if len(owners) == 1 or not count:
+        return f"{count} of {' or '.join(owners)}"
+    each = f"1 each of {' and '.join(owners)}"
+    return each if count == 1 else f"{count} people, {each} among them"
 
 
 def _of_owners(owners: tuple[str, ...], count: int, why: str) -> Iterator[Need]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from playbooks.contract import ActionFacts, Envelope, Json, Preview, Scope
 from playbooks.digest import approval_digest
 from playbooks.plan import ActionStep, ApproveStep, Escalate, PlannedStep, RunStep, Terminal, Waiting
-from playbooks.policy import Need, merged
+from playbooks.policy import Need, merged, together
 from workflows.attempts import Attempts, Trouble
 from workflows.calls import stamp
 from workflows.envelopes import Shown, demanded, envelope_of, freeze, targets_of
@@ -97,7 +97,7 @@ def grant(run: Run, approval: Approval, gate: Gate) -> None:
     """Write a closed gate's decision into the approval. Valid from the decision on."""
     approval.approved = gate.status == "approved"
     approval.by = list(gate.decided_by)
-    approval.rule = "; ".join(dict.fromkeys(need.why for need in gate.needs if need.why))
+    approval.rule = together(*(need.why for need in gate.needs))
     if gate.break_glass is not None:
         approval.rule = "break-glass"
     approval.protected_allowed = approval.approved
@@ -124,7 +124,7 @@ def given_in_advance(
     for frozen in approval.steps.values():
         frozen.calls = {item: found.bound(call) for item, call in frozen.calls.items()}
     approval.approved, approval.by, approval.standing = True, found.people, found.ids
-    approval.rule = "; ".join([*(need.why for need in whole if need.why), f"in advance by {', '.join(found.ids)}"])
+    approval.rule = together(*(need.why for need in whole), f"in advance by {', '.join(found.ids)}")
     approval.expires_at = min(found.until, stamp(parse(now) + timedelta(seconds=valid_seconds)))
     run.note("approval.standing", place=place, step=step, standing=found.ids, by=found.people)
     return True

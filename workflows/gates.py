@@ -114,7 +114,7 @@ def count(gate: Gate, decision: Decision) -> DecisionReceipt:
         if decision.verdict == "answer":
             gate.answer = with_defaults(gate.form, decision.values)
         _close(gate, "answered", decision.verdict, [decision.person], decision.at)
-    needed = sum(need.count for need in gate.needs[:1]) if gate.needs else 1
+    needed = people_needed(gate.needs)
     return DecisionReceipt(
         accepted=True, code="ok", message=_told(gate, decision), votes=len(gate.votes), needed=needed
     )
@@ -138,6 +138,16 @@ def _told(gate: Gate, decision: Decision) -> str:
 def satisfied(needs: list[Need], votes: list[Vote]) -> bool:
     """Whether distinct approvers fill every need. Needs overlap: one person may count for several of them."""
     return all(_filled(need, votes) >= need.count for need in needs)
+
+
+def people_needed(needs: list[Need]) -> int:
+    """How many different people it takes at least: needs whose roles do not overlap take people of their own."""
+    apart, taken = 0, set[str]()
+    for need in sorted(needs, key=lambda need: len(need.roles)):
+        if not taken & set(need.roles):
+            apart += need.count
+            taken |= set(need.roles)
+    return max([1, apart, *(need.count for need in needs)])
 
 
 def _filled(need: Need, votes: list[Vote]) -> int:

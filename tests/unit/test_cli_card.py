@@ -77,6 +77,7 @@ def test_card_says_what_happens_who_decides_until_when_and_what_to_type():
         "CANNOT be undone: a revoked token cannot come back",
         "PROTECTED: breakglass@x.example",
         "who: 2 of crm_owner",
+        "because of: playbook",
         "may not approve (asked for it): rui",
         "decided so far: ana approve",
         "incident_commander is paged",

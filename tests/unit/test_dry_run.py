@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from playbooks.loader import Library, Source
 from tests.books import whole
 from worker.cli.main import execute
+from worker.desk.playbooks import inputs, sources
 from worker.store import Store
 from worker.store.peek import peek
 
@@ -125,6 +127,25 @@ def test_what_is_open_is_shown_for_people_with_its_reason_once(capsys) -> None:
     shown = capsys.readouterr().out
     assert "answers: 1 of legal" in shown and "then:" in shown and "else:" in shown
     assert shown.count("depends on: steps.q.n (what people answer)") == 2
+
+
+SAMPLE = {"string": "x", "integer": 1, "boolean": "yes", "datetime": "2026-01-01T00:00:00Z", "list[string]": "x"}
+
+
+@pytest.mark.parametrize("source", list(sources(Library.shipped())), ids=lambda source: source.playbook.id)
+def test_every_shipped_playbook_can_be_foreseen(source: Source, capsys) -> None:
+    given = [
+        word
+        for name, field in inputs(source).items()
+        if field["required"]
+        for word in ("-i", f"{name}={SAMPLE[field['type']]}")
+    ]
+    assert execute(["playbook", "plan", source.playbook.id, *given, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    steps = {step["path"] for step in document["steps"]}
+    assert {step.id for _, step in source.playbook.walk() if step.id} <= {step["id"] for step in document["steps"]}
+    assert document["ok"] and len(steps) == len(document["steps"])
+    assert execute(["playbook", "plan", source.playbook.id, *given]) == 0
 
 
 def test_people_are_read_without_touching_the_store(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from playbooks.contract import Decision
 from playbooks.digest import sign_decision
 from playbooks.plan import Escalate, InputFacts
-from workflows.gates import count, escalate, form_problem, judge, missing
+from workflows.gates import count, escalate, form_problem, judge, missing, people_needed
 from workflows.state import Gate, Need
 
 KEY = Ed25519PrivateKey.generate()
@@ -75,6 +75,22 @@ def test_one_is_not_enough_and_the_receipt_says_who_is_missing() -> None:
     receipt = count(held, decision())
     assert held.status == "open" and receipt.votes == 1 and receipt.needed == 2
     assert missing(held) == "1 of crm_owner"
+
+
+@pytest.mark.parametrize(
+    ("needs", "people"),
+    [
+        ([], 1),
+        ([("a", 2)], 2),
+        ([("a", 1), ("b", 1)], 2),
+        ([("a", 1), ("b", 1), ("ab", 2)], 2),
+        ([("ab", 3), ("a", 1), ("b", 1)], 3),
+        ([("ab", 2), ("c", 1)], 3),
+        ([("ab", 1), ("bc", 2)], 2),
+    ],
+)
+def test_a_receipt_counts_the_people_that_all_needs_take_together(needs: list[tuple[str, int]], people: int) -> None:
+    assert people_needed([Need(roles=tuple(roles), count=number) for roles, number in needs]) == people
 
 
 @pytest.mark.parametrize(

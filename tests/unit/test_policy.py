@@ -102,7 +102,7 @@ def test_of_several_owners_each_is_heard() -> None:
     assert asks(policy, DESTROY) == two, "one person who holds both roles is one person"
     assert asks(policy, FREEZE, 5) == "nobody"
     found = requirement(policy, DESTROY, severity=3)
-    assert found.rule == "destroy: 2 of crm_owner or privacy_officer, crm_owner and privacy_officer each heard"
+    assert found.rule == "destroy: 2 people, 1 each of crm_owner and privacy_officer among them"
 
 
 @pytest.mark.parametrize(

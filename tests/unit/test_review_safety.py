@@ -129,7 +129,9 @@ def test_a_policy_with_further_rules() -> None:
     (warning,) = judged(book(pause), policy=demands(never=True, severity_below=4))
     assert warning.code == "approval_depends" and "(never: Ours)" in warning.message
     (missing,) = judged(book("- {id: cut, action: lab.cut}"), policy=Policy(owners={"lab": ("legal", "crm_owner")}))
-    assert "without the approval of 1 of legal, 1 of crm_owner that policy demands (contain: 1 of" in missing.message
+    assert (
+        "without the approval of 1 of legal, 1 of crm_owner that policy demands (contain: 1 each of" in missing.message
+    )
     as_marked(book("- »id: cut\n  action: lab.cut\n"), "approval_missing", policy=demands(count=2, protected=True))
 
 

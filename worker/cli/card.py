@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from playbooks.policy import together
 from worker.cli.output import clean
 
 WIDTH = 92
@@ -306,8 +307,8 @@ def _who(entry: Mapping[str, Any]) -> list[str]:
     needs = [f"{need['count']} of {' or '.join(need['roles'])}" for need in who.get("needs", ())]
     may = f" ({_names({'sample': who['may'], 'count': len(who['may'])})})" if who.get("may") else ""
     lines = _wrap(f"who: {'; '.join(needs) or 'nobody can'}{may}", "  ")
-    why = dict.fromkeys(need["why"] for need in who.get("needs", ()) if need.get("why"))
-    lines += _wrap(f"because of: {'; '.join(map(clean, why))}", "  ") if why else []
+    why = together(*(need.get("why", "") for need in who.get("needs", ())))
+    lines += _wrap(f"because of: {clean(why)}", "  ") if why else []
     if who.get("reachable") is False:
         lines += _wrap("NOT ENOUGH PEOPLE may decide this: add one (stanch people add), or break the glass.", "  ")
     if who.get("excluded"):

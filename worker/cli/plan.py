@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from playbooks.policy import together
 from worker.cli.card import WIDTH
 from worker.cli.output import clean
 
@@ -109,7 +110,7 @@ def _approval(step: Mapping[str, Any], indent: str) -> list[str]:
     who = ", ".join(f"{need['count']} of {clean(' or '.join(need['roles']))}" for need in needs)
     people = f" ({', '.join(map(clean, approval['people'])) or 'nobody'})" if "people" in approval else ""
     found = _wrap(f"{verb}: {least}{who}{people}", indent)
-    found += _wrap(f"because of: {clean('; '.join(dict.fromkeys(need['why'] for need in needs)))}", indent)
+    found += _wrap(f"because of: {clean(together(*(need['why'] for need in needs)))}", indent)
     if approval.get("in_advance"):
         said = (
             f"approved in advance by {', '.join(approval['in_advance'])}: nobody is asked, unless one of them starts it"
