@@ -114,3 +114,26 @@ def test_the_command_line_reads_what_is_declared(tmp_path: Path, monkeypatch: py
     (tmp_path / "stanch.toml").write_text("")
     assert execute(["playbook", "validate", "book.yaml", "--json"]) == 1
     assert "unknown_action" in capsys.readouterr().out
+
+
+def test_authors_test_what_starts_one_without_any_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    settings(tmp_path)
+    (tmp_path / "book.yaml").write_text(whole(GO + TRAIN + "- note: \"{{ steps.train.version | default('none') }}\""))
+    (tmp_path / "book.test.yaml").write_text(
+        "playbook: example\ncases:\n  trained:\n    people: {go: mona approves}\n    cast: {mona: [model_owner]}\n"
+        "    systems: {train: {output: {version: x-2}}}\n    expect: {status: done, steps: {train: done}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert execute(["playbook", "test", "book.yaml"]) == 0, capsys.readouterr()
+
+
+def test_a_dry_run_shows_what_would_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    settings(tmp_path)
+    (tmp_path / "book.yaml").write_text(whole(GO + TRAIN))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STANCH_HOME", str(tmp_path / "home"))
+    assert execute(["playbook", "plan", "book.yaml"]) == 0
+    told = capsys.readouterr().out
+    assert "RetrainModel on ml" in told and "1 of model_owner" in told and "CANNOT be undone: It learns." in told

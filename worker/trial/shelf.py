@@ -7,18 +7,21 @@ from typing import Any
 
 from playbooks.loader import TESTS, Library
 from playbooks.problems import Problem
+from worker.foreign import catalog_of
 from worker.settings import Settings, SettingsError
 from worker.trial.book import Book, NotReady, beside, open_book
 from worker.trial.testfile import playbook_of
 
 
 def own_settings() -> tuple[tuple[Path, ...], dict[str, Any]]:
-    """The installation's folders of playbooks, and its policy; nothing if the settings cannot be read."""
+    """The installation's folders of playbooks, its policy, and all actions with the workflows that it declares;
+    nothing if the settings cannot be read."""
     try:
         settings = Settings.load(os.environ)
     except SettingsError:
         return (), {}
-    return tuple(settings.playbook_folders), {"policy": settings.file.policy}
+    more = {"policy": settings.file.policy, "actions": catalog_of(settings).facts()}
+    return tuple(settings.playbook_folders), more
 
 
 @lru_cache(maxsize=8)
