@@ -93,6 +93,8 @@ class Graph:
     always: tuple[Node, ...]
     risks: tuple[Risk, ...] = field(default=())
     """Those that its actions have, weakest first."""
+    kinds: frozenset[str] = frozenset()
+    """Of all its steps."""
 
 
 def graph(source: Source, *, library: Library, actions: Mapping[str, ActionFacts], policy: Policy) -> Graph:
@@ -111,6 +113,7 @@ def graph(source: Source, *, library: Library, actions: Mapping[str, ActionFacts
         steps=builder.block(("steps",), len(playbook.steps)),
         always=builder.block(("always",), len(playbook.always)),
         risks=tuple(risk for risk in Risk if risk in risks),
+        kinds=frozenset(seen.step.kind for seen in whole.steps),
     )
 
 

@@ -121,6 +121,7 @@ def _legend(graph: Graph) -> list[Drawing]:
     found += [
         _entry("people", f'<path class="shape" d="{shapes[kind]}"/>', 34, f"{kind}: {said}")
         for kind, said in _SHAPES.items()
+        if kind in graph.kinds
     ]
     dashed = '<path class="shape conditional" d="M1 0h26v14h-26z"/>'
     return [*found, _entry("plain", dashed, 34, "dashed: only under a condition")]
