@@ -9,6 +9,12 @@ from tests.benchmarks.figures import Sample, Spread, columns, compared
 from tests.benchmarks.run import bench
 from tests.benchmarks.sides import BASE
 from tests.benchmarks.told import GOALS
+from tests.benchmarks.validating import judged, large
+
+
+def test_the_large_playbook_is_large_and_right() -> None:
+    steps, found = judged(large())
+    assert steps >= 200 and [problem for problem in found if problem.severity == "error"] == []
 
 
 def test_spread_of_a_sample() -> None:
