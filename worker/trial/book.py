@@ -1,7 +1,9 @@
 """A playbook made ready for trials: judged once, compiled for each case."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from activities.catalog import CATALOG
 from playbooks.compile import compile_plan, validate
@@ -18,9 +20,12 @@ from worker.trial.people import Cast
 from worker.trial.stubs import Stubs
 from worker.trial.testfile import Known, load_suite
 from worker.trial.trial import CONTEXT, START, Trial, incident_facts
-from worker.trial.world import World
+from worker.trial.world import Actual, World
 from workflows.messages import Thresholds
 from workflows.scope import PlanIndex
+
+if TYPE_CHECKING:
+    from worker.trial.peers import Peers
 
 HARD_FACTOR = 4
 
@@ -83,7 +88,12 @@ class Book:
         return suite
 
     def planned(
-        self, inputs: Mapping[str, Json], incident: Mapping[str, Json] | None = None, *, ask_missing: bool = False
+        self,
+        inputs: Mapping[str, Json],
+        incident: Mapping[str, Json] | None = None,
+        *,
+        ask_missing: bool = False,
+        start: datetime = START,
     ) -> tuple[RunPlan, str, dict[str, Json]]:
         """The plan of a run, its digest, and the facts of its incident.
 
@@ -91,7 +101,7 @@ class Book:
             NotReady: The inputs are refused.
         """
         playbook = self.source.playbook
-        facts = incident_facts(playbook.title, next(iter(playbook.starts_on), "unknown"), START, incident)
+        facts = incident_facts(playbook.title, next(iter(playbook.starts_on), "unknown"), start, incident)
         compiled = compile_plan(
             self.source,
             library=self.library,
@@ -120,33 +130,44 @@ class Book:
         cast: Cast | None = None,
         started_by: str = "",
         continue_after: int | None = None,
+        start: datetime = START,
+        actual: Actual | None = None,
     ) -> Trial:
         """A run that has begun. Without ``started_by`` an alert started it, and inputs that are missing are asked for.
 
         Raises:
             NotReady: The inputs are refused.
         """
-        plan, digest, facts = self.planned(inputs, incident, ask_missing=not started_by)
+        plan, digest, facts = self.planned(inputs, incident, ask_missing=not started_by, start=start)
+        world = self.world(stubs)
+        world.actual = actual
         return Trial(
             plan,
             digest,
-            self.world(stubs),
+            world,
             cast or Cast(),
             facts=facts,
             starters=[started_by] if started_by else [],
             thresholds=thresholds_of(continue_after),
+            start=start,
         )
 
-    def case(self, case: Case) -> Trial:
-        """A case's run that has begun."""
-        return self.trial(
-            inputs=case.inputs,
+    def case(self, case: Case, peers: "Peers | None" = None) -> Trial:
+        """A case's run that has begun; with ``peers`` what no stub answers is done for real."""
+        known = {} if peers is None else peers.inputs(self.source.playbook.id)
+        trial = self.trial(
+            inputs={**known, **case.inputs},
             incident=case.incident,
             stubs=Stubs(case.systems),
             cast=Cast(case.cast, case.people),
             started_by=case.started_by,
             continue_after=case.continue_after,
+            start=START if peers is None else datetime.now(UTC),
+            actual=None if peers is None else peers.perform,
         )
+        if peers is not None:
+            trial.by_hand = peers.do_by_hand
+        return trial
 
 
 def thresholds_of(continue_after: int | None) -> Thresholds | None:

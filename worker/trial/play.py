@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from worker.trial.book import Book, NotReady
 from worker.trial.case import Case, Happening, Suite
@@ -12,6 +13,9 @@ from worker.trial.outcome import Outcome
 from worker.trial.server import Endless
 from worker.trial.trial import Trial, Unheard
 from worker.trial.world import Unpermitted
+
+if TYPE_CHECKING:
+    from worker.trial.peers import Peers
 
 
 @dataclass(frozen=True)
@@ -64,26 +68,36 @@ def play_suite(book: Book, suite: Suite, only: str | None = None) -> Report:
 def play(book: Book, suite: Suite, case: Case) -> Played:
     """Play one case to its end."""
     began = time.perf_counter()
-    wrong: list[Wrong] = []
-    gone: set[tuple[str, str]] = set()
+    peers = None
+    if case.peers is not None:
+        from worker.trial.peers import Peers
+
+        peers = Peers(case.peers)
     try:
-        trial = book.case(case)
+        wrong, gone = _played(book, suite, case, peers)
+    finally:
+        if peers is not None:
+            peers.close()
+    return Played(case, wrong, frozenset(gone), time.perf_counter() - began)
+
+
+def _played(book: Book, suite: Suite, case: Case, peers: "Peers | None") -> tuple[list[Wrong], set[tuple[str, str]]]:
+    """What was wrong, and the ways that it went."""
+    try:
+        trial = book.case(case, peers)
     except NotReady as refused:
-        wrong = [Wrong(case.line, problem.message) for problem in refused.problems]
-        return Played(case, wrong, frozenset(), time.perf_counter() - began)
+        return [Wrong(case.line, problem.message) for problem in refused.problems], set()
     try:
         for happening in case.happens:
             trial.at(trial.started + happening.after, _happening(trial, happening))
         trial.finish()
-        wrong += _judged(suite, case, trial)
-        gone = gone_by(trial)
+        return _judged(suite, case, trial), gone_by(trial)
     except Unheard as unheard:
-        wrong.append(Wrong(unheard.says.line or case.line, str(unheard)))
+        return [Wrong(unheard.says.line or case.line, str(unheard))], set()
     except (Unpermitted, TaskFailed, Endless) as broken:
-        wrong.append(Wrong(case.line, f"{type(broken).__name__}: {broken}"))
+        return [Wrong(case.line, f"{type(broken).__name__}: {broken}")], set()
     finally:
         trial.close()
-    return Played(case, wrong, frozenset(gone), time.perf_counter() - began)
 
 
 def _judged(suite: Suite, case: Case, trial: Trial) -> list[Wrong]:
@@ -104,6 +118,8 @@ def _happening(trial: Trial, happening: Happening) -> Callable[[], None]:
         if happening.kind == "facts":
             facts = {name.removeprefix("incident."): value for name, value in happening.values.items()}
             trial.set_facts(facts, happening.by)
+        elif happening.kind == "event":
+            trial.event(happening.name, happening.values)
         elif happening.kind == "cancel":
             trial.cancel()
         elif happening.kind == "pause":

@@ -13,11 +13,14 @@ MISSING_SHOWN = 30
 def lines(reports: Sequence[Report], problems: Sequence[Problem], least: int | None) -> Iterator[str]:
     """For people."""
     for problem in problems:
-        yield str(problem)
+        yield from str(problem).splitlines()
     for report in reports:
         yield from _told(report, least)
     cases = [played for report in reports for played in report.played]
     failed = sum(not played.ok for played in cases)
+    if not cases:
+        yield "No case was run."
+        return
     word = "case" if len(cases) == 1 else "cases"
     yield f"{len(cases)} {word}, {failed} failed." if failed else f"{len(cases)} {word}, all as expected."
 

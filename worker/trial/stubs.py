@@ -76,6 +76,10 @@ class Stubs:
         number = min(self.calls.get(name, 0), len(row) - 1)
         return f"{name}#{number}", row[number]
 
+    def answers(self, call: ActionCall) -> bool:
+        """Whether somebody gave an answer for it."""
+        return bool(self.given.get(call.step) or self.given.get(call.action))
+
     def answered(self, call: ActionCall) -> None:
         """A call has come to its end: the next one takes the next stub."""
         for name in (call.step, call.action):

@@ -13,7 +13,7 @@ from worker.desk.times import stamp
 from worker.trial.people import Act, Asked, Cast, Says
 from worker.trial.server import Server
 from worker.trial.world import World
-from workflows.messages import PauseRequest, Receipt, RunInput, Thresholds
+from workflows.messages import EventGiven, PauseRequest, Receipt, RunInput, Thresholds
 from workflows.playbook_run import PlaybookRun
 from workflows.state import Fact, FactsSnapshot
 
@@ -102,6 +102,8 @@ class Trial:
         self.asked: dict[tuple[str, int], Asked] = {}
         """Every question so far, by step and round."""
         self.receipts: list[tuple[Says, DecisionReceipt]] = []
+        self.by_hand: Callable[[str], None] = lambda question: None
+        """What is done in the systems when a person says that it is done, by the question."""
         self.each_turn: Callable[[], None] = lambda: None
         """Called after every turn; a place to let the worker die."""
         self._events: list[_Event] = []
@@ -196,6 +198,8 @@ class Trial:
         if not rounds or self.ended:
             raise Unheard(f"{step} asks nobody now, so {says.who} cannot decide there.", says)
         act = Act(self.now, step, says)
+        if says.verdict == "done":
+            self.by_hand(rounds[-1].question)
         made = self.cast.decision(act, rounds[-1], incident=self.incident, run=self.run, now=self.now)
         receipt = self.server.update("decide", made, DecisionReceipt, f"word-{next(self._words)}")
         self.receipts.append((says, receipt))
@@ -210,6 +214,12 @@ class Trial:
         fresh = {name: Fact(value=value, at=at, by=by, trust=trust) for name, value in changes.items()}
         self._facts = FactsSnapshot(version=self._facts.version + 1, facts=self._facts.facts | fresh)
         self.server.signal("facts_changed", self._facts)
+
+    def event(self, name: str, body: Mapping[str, Json], person: str = "somebody") -> Receipt:
+        """Let an event arrive that a step waits for."""
+        number = f"word-{next(self._words)}"
+        given = EventGiven(name=name, body=dict(body), person=person, door="trial", nonce=number)
+        return self.server.update("event", given, Receipt, number)
 
     def cancel(self) -> None:
         """Cancel the run."""

@@ -36,6 +36,9 @@ from workflows.messages import (
     RecordResult,
 )
 
+Actual = Callable[[ActionCall, int], Preview | ActionResult]
+"""Performs one attempt of a call for real."""
+
 
 class Unpermitted(Exception):
     """An effect came to its system without the permit that policy demands."""
@@ -68,7 +71,7 @@ class World:
     stubs: Stubs
     regimes: Callable[[], RegimeLibrary]
     organisation: Mapping[str, Json] = field(default_factory=dict)
-    actual: Callable[[ActionCall, int], Preview | ActionResult] | None = None
+    actual: Actual | None = None
     children: Mapping[str, Stub] = field(default_factory=dict)
     entries: dict[str, NewEntry] = field(default_factory=dict)
     notices: dict[str, Notice] = field(default_factory=dict)
@@ -158,7 +161,7 @@ class World:
             permit = _permit(call, task.at) if effect else None
         except Expired as error:
             return Answer(error=to_application_error(error))
-        if self.actual is not None:
+        if self.actual is not None and not self.stubs.answers(call):
             return self._actual(call, task, permit)
         return self._stubbed(call, facts, task, permit)
 
