@@ -27,7 +27,7 @@ CARRY_SECONDS = 5
 INLINE_LIMIT = 384 * 1024
 STATE_LIMIT = 1_000_000
 RECORD_BYTES = 400
-"""What a step's record weighs beside its output, roughly."""
+"""What a step's record weighs beside its output, and what its undo needs, roughly."""
 
 T = TypeVar("T")
 
@@ -313,7 +313,8 @@ class Run:
                 inline -= record.output_bytes
         gates = sum(size_of(gate.preview) for gate in self.state.gates.values())
         events = sum(event.bytes for event in self.state.events)
-        if inline + gates + events + RECORD_BYTES * len(records) > STATE_LIMIT:
+        kept = RECORD_BYTES * (len(records) + len(self.state.undoable))
+        if inline + gates + events + kept > STATE_LIMIT:
             raise StepFailed("", "state_too_large", "The run holds more than it can carry; shorten its outputs.")
 
 
