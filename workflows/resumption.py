@@ -16,7 +16,7 @@ from workflows.state import FactsSnapshot, RunState, StepRecord, UndoAsked
 DECIDED_SKIPS = frozenset({"when_false", "input_unanswered"})
 """Codes of a skipped step that no failure caused."""
 _WORLD = {"records", "frames", "gates", "approvals", "deadlines", "own_facts", "dated", "undoable"}
-KEPT = _WORLD | {"passes", "events", "warnings"}
+KEPT = _WORLD | {"passes", "events", "event_nonces", "warnings"}
 """Of a state, what a later run takes over."""
 ASKER = "Who approved it asks for the run now, so somebody else must approve it."
 
