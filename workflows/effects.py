@@ -4,6 +4,8 @@ An effect runs in this order: the approval that covers it (or policy, or a quest
 what was approved with what would run now, the action with that permit, and what follows a failure.
 """
 
+from temporalio import workflow
+
 from playbooks.contract import ActionFacts, ActionResult, Json, Permit, Verb
 from playbooks.plan import ActionStep, ApproveStep, PlannedStep
 from workflows.approvals import (
@@ -163,7 +165,7 @@ async def _granted(
     own = Approval(path=step.path, steps={step.path: FrozenStep(calls={"": shown.call})}, rule=demand.rule)
     run.state.approvals[key] = own
     covered = cover is not None and cover.approved
-    if not demand.needs and not covered:
+    if not demand.needs and not covered and _policy_alone(run, step, place, asking):
         own.approved = True
         return own
     needs = [*needs, *demand.needs]
@@ -173,6 +175,20 @@ async def _granted(
         return own
     ask_for(run, step, place, shown, needs, changed, asking.waiting if asking else SELF_ASK)
     return await _asked(run, step, place, record, own)
+
+
+def _policy_alone(run: Run, step: PlannedStep, place: Place, asking: ApproveStep | None) -> bool:
+    """Whether only policy has a say: no approve step covers it, or its own condition left that step out.
+
+    An approve step that failed has decided nothing, and what the playbook asks for is still to be asked.
+    """
+    if asking is None:
+        return True
+    assert isinstance(step.spec, ActionStep) and step.spec.covered_by is not None
+    record = run.state.records.get(place.seen(step.spec.covered_by) or "")
+    if record is not None and record.code == "when_false":
+        return True
+    return not workflow.patched("2026-11-25-approve-step-failed")
 
 
 async def _asked(run: Run, step: PlannedStep, place: Place, record: StepRecord, own: Approval) -> Approval:

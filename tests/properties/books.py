@@ -52,6 +52,7 @@ class Writer:
             "human",
             "wait",
             "until",
+            "event",
             "set",
             "note",
             "tell",
@@ -157,6 +158,10 @@ class Writer:
         until = self.rnd.choice(["{{ incident.severity > 2 }}", "{{ incident.subjects is defined }}"])
         end = {"within": "20m", "on_timeout": [self.rnd.choice(["continue", "stop"])]}
         return {"wait": {"until": until, "every": "5m"}, **end}
+
+    def _event(self, scope: Scope) -> dict[str, Any]:
+        end = {"within": "1h", "on_timeout": [self.rnd.choice(["continue", "stop"])]}
+        return {"wait": {"event": self.rnd.choice(["found", "moved"])}, **end}
 
     def _set(self, scope: Scope) -> dict[str, Any]:
         return {"set": {"incident.subjects": self.rnd.randint(1, 9)}}

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 from playbooks.contract import ActionCall, DecisionReceipt
@@ -125,7 +126,7 @@ class Lot:
     severity: int
     gentle: bool
     happens: tuple[tuple[int, str], ...] = ()
-    """Minutes, and ``cancel``, ``pause`` or ``resume``."""
+    """Minutes, and ``cancel``, ``pause``, ``resume`` or the name of an event that arrives."""
 
     def book(self) -> Book:
         """The playbook, made ready."""
@@ -137,6 +138,15 @@ class Lot:
         """The hard one only where no call takes its time: to wait for that moves everything else."""
         found = thresholds_of(way.continue_after)
         return found if found is None or self.gentle else Thresholds(soft_events=found.soft_events)
+
+    @staticmethod
+    def _happen(trial: Trial, what: str) -> None:
+        if trial.ended:
+            return
+        if what in ("cancel", "pause", "resume"):
+            getattr(trial, what)()
+        else:
+            trial.event(what, {"number": 1}, "p2")
 
     def run(self, book: Book, way: Way) -> Trial:
         """The run at its end."""
@@ -162,10 +172,7 @@ class Lot:
 
         trial.each_turn = turn
         for minutes, what in self.happens:
-            trial.at(
-                trial.started + timedelta(minutes=minutes),
-                lambda what=what: None if trial.ended else getattr(trial, what)(),
-            )
+            trial.at(trial.started + timedelta(minutes=minutes, seconds=11), partial(self._happen, trial, what))
         try:
             trial.finish()
         finally:

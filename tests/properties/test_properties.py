@@ -39,6 +39,9 @@ def lot_of(seed: int) -> Lot:
         happens.append((rnd.choice([0, 5, 16, 200]), "cancel"))
     if rnd.random() < 0.1:
         happens += [(3, "pause"), (30, "resume")]
+    for name in ("found", "moved"):
+        if rnd.random() < 0.5:
+            happens.append((rnd.choice([0, 2, 40]), name))
     return Lot(playbook, child, seed, rnd.randint(1, 5), rnd.random() < 0.2, tuple(happens))
 
 

@@ -133,3 +133,32 @@ def test_a_cancel_offers_what_was_done_by_then_and_no_more() -> None:
         ends.append(kinds(trial))
         trial.close()
     assert ends[0] == ends[1] and not [entry for entry in ends[0] if entry[1] == "@undo"]
+
+
+@pytest.mark.parametrize(("said", "effects"), [([], []), (["approve"], ["pause"])])
+def test_what_a_failed_approve_step_covers_is_still_to_be_approved(said: list[str], effects: list[str]) -> None:
+    """Policy would let it pass at this severity; the playbook asks for more."""
+    always = """
+- {id: go, approve: [cut, pause], by: {roles: [platform_owner]}, within: 15m, on_timeout: [deny]}
+- {id: cut, action: lab.cut, with: {targets: [a]}, on_failure: continue}
+- {id: pause, action: lab.pause, with: {targets: [a]}}
+"""
+    trial = book("- {id: a, note: x}", always=always).trial(
+        inputs={},
+        incident={"severity": 5},
+        stubs=Stubs({"cut": [Stub(fails="rejected", on="preview")]}),
+        cast=Cast(script={"pause": [Says(verdict) for verdict in said]}),
+    )
+    trial.finish()
+    trial.close()
+    assert [effect.step for effect in trial.world.effects] == effects
+    assert [asked.who for asked in trial.asked.values() if asked.step == "pause"] == ["1 of platform_owner"]
+
+
+def test_an_approve_step_that_its_own_condition_leaves_out_asks_nobody() -> None:
+    steps = """
+- {id: go, when: "{{ incident.severity < 4 }}", approve: [pause], by: {roles: [platform_owner]}, within: 15m, on_timeout: [deny]}
+- {id: pause, action: lab.pause, with: {targets: [a]}}
+"""
+    trial, outcome = finished(steps, incident={"severity": 5})
+    assert [effect.step for effect in trial.world.effects] == ["pause"] and not outcome.asked
