@@ -22,6 +22,7 @@ from workflows.foreign import workflow_step
 from workflows.frames import may_start, run_frame, start_frame
 from workflows.gates import parse
 from workflows.passes import repeat_step
+from workflows.resumption import again_inside
 from workflows.run import Run, finish, size_of
 from workflows.scope import Halt, Loop, Place, item_key, nested
 from workflows.state import StepRecord
@@ -86,10 +87,6 @@ class Interpreter:
 
     async def _guarded(self, step: PlannedStep, place: Place, record: StepRecord, body: Any) -> None:
         """Run a body under the step's time-out, conditions, retries and ``on_failure``."""
-        if step.timeout_seconds is not None:
-            began = parse(record.started_at or self.run.clock.stamp())
-            limit = stamp(began + timedelta(seconds=step.timeout_seconds))
-            place = replace(place, until=min(limit, place.until) if place.until else limit)
         while not record.finished:
             try:
                 if await self._tried(step, place, record, body):
@@ -111,8 +108,16 @@ class Interpreter:
                     finish(record, "denied", self.run.clock.stamp(), code="denied", message=str(denied))
                 raise
 
+    def _timed(self, step: PlannedStep, place: Place, record: StepRecord) -> Place:
+        """The place with the end of the step's own time."""
+        if step.timeout_seconds is None:
+            return place
+        began = parse(record.timed_from or record.started_at or self.run.clock.stamp())
+        limit = stamp(began + timedelta(seconds=step.timeout_seconds))
+        return replace(place, until=min(limit, place.until) if place.until else limit)
+
     async def _tried(self, step: PlannedStep, place: Place, record: StepRecord, body: Any) -> bool:
-        """Run a body once, and find out what follows its failure; ``False`` to try again.
+        """Run a body once within the step's time, and find out what follows its failure; ``False`` to try again.
 
         Raises:
             WalkEnded: how it ended, if not well.
@@ -122,7 +127,7 @@ class Interpreter:
                 raise StepFailed(**record.trouble)
             await load_reads(self.run, step, place)
             if not self._skipped(step, place, record):
-                await body(step, place, record)
+                await body(step, self._timed(step, place, record), record)
                 self.run.keep_small()
         except StepFailed as failed:
             failed.path = failed.path or step.path
@@ -173,17 +178,19 @@ class Interpreter:
         """
         run = self.run
         verdict = "stop"
-        if not record.stops:
+        if not record.stops and not self._item_stopped(step, place, record):
             try:
                 verdict = await self._verdict(step, place, record, failed)
             except StepFailed as late:
-                failed = late
+                record.trouble = trouble_of(late)
             except RunCancelled:
                 finish(record, "failed", run.clock.stamp(), code=failed.code, message=failed.message)
                 run.note("step.failed", place=place, step=step, code=failed.code)
                 raise
+            failed = StepFailed(**record.trouble or trouble_of(failed))
         if verdict == "retry":
             record.status, record.trouble = "running", None
+            again_inside(run.state, run.index.within(step, place))
             return True
         if verdict == "undo":
             await undo_step(run, step, place, record)
@@ -197,18 +204,41 @@ class Interpreter:
         record.stops = True
         raise failed
 
+    def _item_stopped(self, step: PlannedStep, place: Place, record: StepRecord) -> bool:
+        """Whether this is a loop of which an item has failed for good: what follows was decided there."""
+        if record.each is None or step.on_failure == "continue":
+            return False
+        keys = (f"{place.key(step.path)}[{number}]" for number in range(len(record.each)))
+        items = [held for key in keys if (held := self.run.state.records.get(key)) is not None]
+        return any(held.status == "failed" and held.stops for held in items)
+
     async def _verdict(self, step: PlannedStep, place: Place, record: StepRecord, failed: StepFailed) -> str:
+        try:
+            if await self._retried(step, self._timed(step, place, record), record, failed):
+                return "retry"
+        except StepFailed as late:
+            # The time was over before the next attempt.
+            failed, record.trouble = late, trouble_of(late)
+        if step.on_failure != "ask":
+            return step.on_failure
+        verdict = await after_failure(self.run, step, place, record, failed)
+        if verdict == "retry":
+            record.timed_from = self.run.clock.stamp()
+            for name in ("", ":next"):
+                self.run.state.deadlines.pop(place.key(step.path) + name, None)
+        return verdict
+
+    async def _retried(self, step: PlannedStep, place: Place, record: StepRecord, failed: StepFailed) -> bool:
+        """Wait for the author's next attempt, if there is one left."""
         retry = step.retry
-        if retry is not None and record.retries < retry.times and failed.code not in NO_RETRY:
-            turn = f"{place.key(step.path)}:retry{record.retries}"
-            wait = retry.every_seconds * retry.backoff**record.retries
-            until = self.run.state.deadlines.setdefault(turn, self.run.clock.after(wait))
-            await self.run.wait(lambda: False, place, until)
-            record.retries += 1
-            return "retry"
-        if step.on_failure == "ask":
-            return await after_failure(self.run, step, place, record, failed)
-        return step.on_failure
+        if retry is None or record.retries >= retry.times or failed.code in NO_RETRY:
+            return False
+        turn = f"{place.key(step.path)}:retry{record.retries}"
+        wait = retry.every_seconds * retry.backoff**record.retries
+        until = self.run.state.deadlines.setdefault(turn, self.run.clock.after(wait))
+        await self.run.wait(lambda: False, place, until)
+        record.retries += 1
+        return True
 
     # --- kinds ----------------------------------------------------------------------------------
 

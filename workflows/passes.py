@@ -49,14 +49,7 @@ async def repeat_step(run: Run, step: PlannedStep, place: Place, record: StepRec
 
 def _forget(run: Run, step: PlannedStep, place: Place) -> None:
     """Forget the pass before, so that its steps run again. Their closed questions stay: their rounds go on."""
-    state, inside = run.state, frozenset(run.index.inside(step))
-    indices = place.key("")
-
-    def is_inside(key: str) -> bool:
-        name = key.partition(":")[0]
-        path = name.partition("[")[0]
-        return path in inside and name.startswith(path + indices)
-
+    state, is_inside = run.state, run.index.within(step, place)
     for key in [key for key in state.records if is_inside(key)]:
         if passes := state.records.pop(key).passes:
             state.passes[key] = passes

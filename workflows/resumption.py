@@ -5,7 +5,7 @@ anew, under the same idempotency keys. An approval goes on to count as long as i
 somebody who now asks for the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from playbooks import expr
@@ -160,6 +160,21 @@ def reopen(found: dict[str, Stand], seed: RunState, again: list[str]) -> None:
     _open_frame(seed, "")
     about = {*again, "always"}
     seed.warnings = [line for line in seed.warnings if line.partition(": ")[0] not in about]
+
+
+def again_inside(state: RunState, is_inside: Callable[[str], bool]) -> None:
+    """Let what failed inside of a block come anew, because the block is tried again; what is done in there stays
+    done, and a failure that its author passes over stays one. Closed questions stay: their rounds go on."""
+    for key in [key for key in state.records if is_inside(key)]:
+        record = state.records[key]
+        if record.status == "failed" and record.stops:
+            gate = state.gates.get(key)
+            _reset(state, key, decided=True)
+            if gate is not None:
+                state.gates[key] = gate
+    for key in [key for key in state.frames if is_inside(key)]:
+        if state.frames[key].outcome == "failed":
+            _open_frame(state, key)
 
 
 def _indices(key: str) -> list[int]:

@@ -6,7 +6,7 @@ pass, and after it the last.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from playbooks.contract import Json
@@ -147,6 +147,18 @@ class PlanIndex:
             yield from self._all((*frame.steps, *frame.always))
         for _, block in nested(step):
             yield from self._all(block)
+
+    def within(self, step: PlannedStep, place: "Place") -> Callable[[str], bool]:
+        """Whether a key of the state (of a record, frame, approval or deadline) is of something inside of a step
+        instance."""
+        paths, indices = frozenset(self.inside(step)), place.key("")
+
+        def is_within(key: str) -> bool:
+            name = key.partition(":")[0]
+            path = name.partition("[")[0]
+            return path in paths and name.startswith(path + indices)
+
+        return is_within
 
     def _all(self, steps: tuple[PlannedStep, ...]) -> Iterator[str]:
         for step in steps:

@@ -65,6 +65,8 @@ class StepRecord(BaseModel):
     tries: int = 0
     retries: int = 0
     """Further attempts by the author's ``retry``."""
+    timed_from: str | None = None
+    """From when its time-out counts, where a person let it be tried again; else from its start."""
     pass_: int = 0
     """Pass of the ``repeat`` around the step; 0 outside of any."""
     passes: int = 0
