@@ -82,11 +82,11 @@ async def called(run: Run, step: PlannedStep, place: Place, record: StepRecord) 
 async def _effect(
     run: Run, step: PlannedStep, place: Place, record: StepRecord, facts: ActionFacts, attempts: Attempts
 ) -> tuple[dict[str, Json], ActionResult]:
-    key, changed = place.key(step.path), list[str]()
-    for _ in range(MAX_ROUNDS):
+    key = place.key(step.path)
+    while record.changes < MAX_ROUNDS:
         approval = run.state.approvals.get(key)
         if record.status != "unknown" or approval is None:
-            approval = await _granted(run, step, place, record, facts, changed)
+            approval = await _granted(run, step, place, record, facts, list(record.difference))
         call = approval.steps[step.path].calls[""]
         permit = permit_of(approval, call)
         try:
@@ -95,8 +95,9 @@ async def _effect(
             if trouble.code == "protected" and permit.protected_allowed:
                 raise StepFailed(step.path, trouble.code, trouble.message) from trouble
             run.note("step.changed", place=place, step=step, code=trouble.code)
-            changed = list(trouble.difference)
+            record.changes, record.difference = record.changes + 1, list(trouble.difference)
             run.state.approvals.pop(key, None)
+    record.changes, record.difference = 0, []
     raise StepFailed(step.path, "plan_changed", f"It changed {MAX_ROUNDS} times before it could run.")
 
 

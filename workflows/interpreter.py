@@ -22,7 +22,7 @@ from workflows.foreign import workflow_step
 from workflows.frames import may_start, run_frame, start_frame
 from workflows.gates import parse
 from workflows.passes import repeat_step
-from workflows.resumption import again_inside
+from workflows.resumption import again_inside, begin_again
 from workflows.run import Run, finish, size_of
 from workflows.scope import Halt, Loop, Place, item_key, nested
 from workflows.state import StepRecord
@@ -63,7 +63,7 @@ class Interpreter:
             return _as_it_ended(step, record)
         if step.for_each is None:
             return await self._instance(step, place)
-        if record is None or record.started_at is None:
+        if record is None or record.started_at is None or record.again:
             await self.run.checkpoint(place, step)
             record = self._begin(key, place)
         return await self._guarded(step, place, record, self._each)
@@ -71,7 +71,7 @@ class Interpreter:
     async def _instance(self, step: PlannedStep, place: Place) -> None:
         key = place.key(step.path)
         record = self.run.state.records.get(key)
-        if record is None or record.started_at is None:
+        if record is None or record.started_at is None or record.again:
             await self.run.checkpoint(place, step)
             record = self._begin(key, place)
             self.run.reporter.changed(phase=step.phase)
@@ -80,6 +80,8 @@ class Interpreter:
     def _begin(self, key: str, place: Place) -> StepRecord:
         run = self.run
         now = run.clock.stamp()
+        if key in run.state.records and run.state.records[key].again:
+            begin_again(run.state, key)
         record = run.state.records.setdefault(key, StepRecord(passes=run.state.passes.get(key, 0)))
         record.status, record.started_at, record.world_now = "running", now, now
         record.facts_version, record.pass_ = run.state.facts.version, place.pass_

@@ -164,17 +164,21 @@ def reopen(found: dict[str, Stand], seed: RunState, again: list[str]) -> None:
 
 def again_inside(state: RunState, is_inside: Callable[[str], bool]) -> None:
     """Let what failed inside of a block come anew, because the block is tried again; what is done in there stays
-    done, and a failure that its author passes over stays one. Closed questions stay: their rounds go on."""
+    done, and a failure that its author passes over stays one. Until it has its turn a step shows how it ended."""
     for key in [key for key in state.records if is_inside(key)]:
         record = state.records[key]
-        if record.status == "failed" and record.stops:
-            gate = state.gates.get(key)
-            _reset(state, key, decided=True)
-            if gate is not None:
-                state.gates[key] = gate
+        record.again = record.again or (record.status == "failed" and record.stops)
     for key in [key for key in state.frames if is_inside(key)]:
         if state.frames[key].outcome == "failed":
             _open_frame(state, key)
+
+
+def begin_again(state: RunState, key: str) -> None:
+    """Begin a step that comes anew. Its closed questions stay: their rounds go on."""
+    gate = state.gates.get(key)
+    _reset(state, key, decided=True)
+    if gate is not None:
+        state.gates[key] = gate
 
 
 def _indices(key: str) -> list[int]:

@@ -65,6 +65,8 @@ class StepRecord(BaseModel):
     tries: int = 0
     retries: int = 0
     """Further attempts by the author's ``retry``."""
+    again: bool = False
+    """Whether it comes anew, as it failed and the block around it is tried again."""
     timed_from: str | None = None
     """From when its time-out counts, where a person let it be tried again; else from its start."""
     pass_: int = 0
@@ -72,6 +74,9 @@ class StepRecord(BaseModel):
     passes: int = 0
     """How often a check was read, or passes of a ``repeat``, over all passes of what is around it."""
     epoch: int = 0
+    changes: int = 0
+    """How often it was refused as changed since people were last asked what follows; ``difference`` says what."""
+    difference: list[str] = Field(default_factory=list)
     denied_tries: int = 0
     """Tries up to this one did not happen: a person found so."""
     undoing: str = ""
@@ -91,7 +96,7 @@ class StepRecord(BaseModel):
     @property
     def finished(self) -> bool:
         """Whether nothing more will happen to it by itself."""
-        return self.status in FINISHED or bool(self.undoing)
+        return (self.status in FINISHED and not self.again) or bool(self.undoing)
 
 
 class Vote(Frozen):

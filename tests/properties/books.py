@@ -81,6 +81,8 @@ class Writer:
             made["on_failure"] = "undo"
         if kind in ("read", "effect") and rnd.random() < 0.2:
             made["retry"] = {"times": rnd.randint(1, 2), "every": rnd.choice(["10s", "5m"])}
+        if kind in ("do", "each", "parallel", "if", "choose", "repeat", "run") and rnd.random() < 0.2:
+            made["retry"] = {"times": 1, "every": "5m"}
         if kind in ("do", "each", "parallel") and rnd.random() < 0.1:
             made["timeout"] = rnd.choice(["30m", "3h"])
         scope.seen.append(made["id"])
