@@ -30,8 +30,7 @@ from playbooks.model_steps import (
     WorkflowStep,
 )
 from playbooks.policy import Policy
-from playbooks.review_safety import Evidence
-from playbooks.review_targets import looked_up
+from playbooks.review_targets import Evidence, looked_up
 
 _ORDER = (Weight.LESS_SAFE, Weight.NEUTRAL, Weight.SAFER)
 

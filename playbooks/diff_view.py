@@ -17,7 +17,8 @@ from playbooks.loader import Library, Source
 from playbooks.model_steps import ActionStep, BaseStep, Loc, RunStep, WorkflowStep
 from playbooks.outline import Outline, alternatives, enclosing, is_step
 from playbooks.policy import Policy, Requirement, requirement
-from playbooks.review_safety import Evidence, Safety
+from playbooks.review_safety import Safety
+from playbooks.review_targets import Evidence, Handed, Inputs
 
 _STEP = re.compile(r"(?<![\w.\"'])steps\s*\.\s*([a-z][a-z0-9_]*)")
 HIGHEST = 5
@@ -85,10 +86,17 @@ class _Looking:
         self._library, self._actions, self._policy = library, actions, policy
 
     def steps(
-        self, source: Source, at: Loc, prefix: str, always: bool, around: tuple[Seen, ...], held: Evidence
+        self,
+        source: Source,
+        at: Loc,
+        prefix: str,
+        always: bool,
+        around: tuple[Seen, ...],
+        held: Evidence,
+        told: Inputs = frozenset(),
     ) -> Iterator[Seen]:
         outline = Outline(source)
-        safety = Safety(source, library=self._library, actions=self._actions, policy=self._policy)
+        safety = Safety(source, library=self._library, actions=self._actions, policy=self._policy, told=told)
         safety.problems(held)
         known: dict[Loc, Seen] = {}
         for loc, step in outline.steps.items():
@@ -108,8 +116,16 @@ class _Looking:
             known[loc] = seen
             yield seen
             if isinstance(step, RunStep) and (called := self._library.get(step.run.playbook)) is not None:
-                inner = (*at, *loc, "run")
-                yield from self.steps(called, inner, f"{seen.path}/", seen.always, (*seen.around, seen), seen.held)
+                inner, handed = (*at, *loc, "run"), Handed(outline, loc, step, told)
+                yield from self.steps(
+                    called,
+                    inner,
+                    f"{seen.path}/",
+                    seen.always,
+                    (*seen.around, seen),
+                    handed.inside(seen.held),
+                    handed.told,
+                )
 
     def _judged(self, safety: Safety, step: BaseStep) -> dict[str, Any]:
         if not isinstance(step, ActionStep | WorkflowStep) or (facts := self._actions.get(step.action)) is None:

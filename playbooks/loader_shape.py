@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from playbooks.contract import Json
 from playbooks.loader_yaml import Document, Loc
-from playbooks.model import LANGUAGE, Playbook
+from playbooks.model import Playbook
 from playbooks.model_parts import Dated, Foreign, SubPlaybook, Verify, WaitFor, Wanted
 from playbooks.model_steps import (
     KINDS,
@@ -195,8 +195,6 @@ def _wrong_type(loc: Loc, kind: str, value: Json) -> Found:
 
 def _bad_value(kind: str, context: Mapping[str, Any], loc: Loc, value: Json) -> tuple[str, str]:
     name = _named(loc)
-    if loc == ("stanch",):
-        return "This is written in another version of the language.", f"This Stanch reads stanch: {LANGUAGE}."
     if kind == "literal_error":
         options = context["expected"].replace("'", "")
         hint = did_you_mean(str(value), options.replace(" or ", ", ").split(", "))

@@ -36,6 +36,9 @@ Version = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9
 def _language(value: Any) -> Any:
     if type(value) is not int:
         raise wrong("bad_value", "This is no version of the language.", f"Write stanch: {LANGUAGE}.")
+    if value != LANGUAGE:
+        said = "This is written in another version of the language."
+        raise wrong("not_in_this_version", said, f"This Stanch reads stanch: {LANGUAGE}.")
     return value
 
 

@@ -178,11 +178,15 @@ class Outline:
         self.beyond: dict[Loc, Loc] = {}
         """The same of those that an approve step names from outside of their repeat, and so does not cover: each pass
         asks anew."""
+        self.missed: dict[Loc, Loc] = {}
+        """The same of those that an approve step names though it does not surely stand before them."""
         for loc, step in self.steps.items():
             if isinstance(step, ApproveStep):
                 for named in self._named(loc):
                     found = self.beyond if self._repeats_between(loc, named) else self.covered
                     found.setdefault(named, loc)
+                for named in self._misses(loc, step):
+                    self.missed.setdefault(named, loc)
 
     def covers(self, approve: Loc) -> list[Loc]:
         """Places of the action, workflow and run steps that an approve step names, blocks expanded, in its order; only
@@ -195,6 +199,11 @@ class Outline:
         named = [self.by_id[name] for name in step.approve if name in self.by_id]
         found = [leaf for loc in named if dominates(approve, loc) for leaf in self.leaves(loc)]
         return list(dict.fromkeys(found))
+
+    def _misses(self, approve: Loc, step: ApproveStep) -> Iterator[Loc]:
+        for loc in (self.by_id[name] for name in step.approve if name in self.by_id):
+            if not dominates(approve, loc) and approve[: len(loc)] != loc:
+                yield from self.leaves(loc)
 
     def leaves(self, loc: Loc) -> list[Loc]:
         """The action, workflow and run steps at and under a place."""

@@ -32,14 +32,13 @@ from playbooks.outline import Outline, alternatives, enclosing, parts, sources, 
 from playbooks.policy import Policy, beyond, requirement
 from playbooks.problems import Problem
 from playbooks.review_scope import ends_unset
-from playbooks.review_targets import taken, unverified
+from playbooks.review_targets import Evidence, Handed, Inputs, taken, unverified
 
-Evidence = frozenset[tuple[str, str]]
-"""Pairs of a system and what was acquired of it, or which value of an alert was looked up there."""
 HIGHEST = 5
 DUTY_ROLES = frozenset(("privacy_officer", "legal"))
 
 
+_BEFORE = "Put an approve step that names it before it, in the same block or in one around it, without when."
 _KNOW = (
     "Read what it needs before the approve step, or approve it by a step after that. "
     "A step that is not approved does not run; it needs no condition for that."
@@ -56,12 +55,13 @@ class Safety:
         library: Library,
         actions: Mapping[str, ActionFacts],
         policy: Policy,
-        judged: dict[tuple[str, Evidence], Evidence] | None = None,
+        judged: dict[tuple[str, Evidence, Inputs], Evidence] | None = None,
+        told: Inputs = frozenset(),
     ) -> None:
         """The graph tier has found no error. ``judged`` keeps what sub-playbooks gain, so that each is judged once
-        for the evidence that its callers hold."""
+        for the evidence that its callers hold. ``told`` are the inputs that a caller fills from an alert's text."""
         self._library, self._actions, self._policy = library, actions, policy
-        self._source, self._outline = source, Outline(source)
+        self._source, self._outline, self._told = source, Outline(source), told
         self._judged = {} if judged is None else judged
         self.found: list[Problem] = []
         self.held: dict[Loc, Evidence] = {}
@@ -118,7 +118,15 @@ class Safety:
             if said:
                 hint = f"Policy demands it ({need.why}): change it there, or leave the step out."
                 self._report(loc, "approval_unreachable", f"{name} can never be approved: {said}", hint)
-        if not needed.needs or self.approval_of(loc) is not None:
+        if self.approval_of(loc) is not None:
+            return
+        asking = self._outline.missed.get(loc)
+        if asking is not None and facts.risk.is_effect and loc not in self._outline.covered:
+            by = self._outline.steps[asking].id or "An approve step"
+            said = f"{by} names {name}, but {name} can be reached without it."
+            self._report(loc, "approval_missing", said, _BEFORE)
+            return
+        if not needed.needs:
             return
         if not best.needs:
             said = f"{name} needs the approval of {needed.who} unless the incident is severe enough; it would ask by "
@@ -128,8 +136,7 @@ class Safety:
             return
         said = f"{name} ({facts.risk}) can be reached without the approval of {needed.who} that policy demands "
         said += f"({needed.rule})."
-        hint = "Put an approve step that names it before it, in the same block or in one around it, without when."
-        self._report(loc, "approval_missing", said, hint)
+        self._report(loc, "approval_missing", said, _BEFORE)
 
     def _quorum(self, loc: Loc, by: By) -> None:
         """Whether as many people as the step waits for can hold its roles, by the declared maxima."""
@@ -230,7 +237,7 @@ class Safety:
                 hint = f"Run {' or '.join(finders[:4])} before it on every way there, and let its failure end the run."
                 self._report(loc, "evidence_missing", said, hint)
         elif isinstance(step, RunStep):
-            gained = self._called(step, held)
+            gained = self._called(loc, step, held)
         elif ways := alternatives(step):
             found = [(way.block, self._evidence_of((*loc, *way.at), way.block, held)) for way in ways]
             ends = [end for block, end in found if not stops(block)]
@@ -242,7 +249,7 @@ class Safety:
         return held | gained if sure else held
 
     def _targets(self, loc: Loc, step: ActionStep, facts: ActionFacts, held: Evidence) -> None:
-        for name, chain in unverified(self._outline, loc, step, facts, held):
+        for name, chain in unverified(self._outline, loc, step, facts, held, self._told):
             said = (
                 f"{name} comes from the text of an alert ({'.'.join(chain)}), and no read of {facts.system} before it "
             )
@@ -258,19 +265,26 @@ class Safety:
         step = self._outline.steps[asking]
         return not isinstance(step, ApproveStep) or step.on_deny != "stop"
 
-    def _called(self, step: RunStep, held: Evidence) -> Evidence:
+    def _called(self, loc: Loc, step: RunStep, held: Evidence) -> Evidence:
         called = self._library.get(step.run.playbook)
         assert called is not None
-        known = self._judged.get((step.run.playbook, held))
-        if known is not None:
-            return known
-        inner = Safety(called, library=self._library, actions=self._actions, policy=self._policy, judged=self._judged)
-        found, gained = inner.problems(held)
-        self.found += found
-        # A stop ends the sub-playbook early and well.
-        early = any(loc[0] == "steps" and isinstance(other, StopStep) for loc, other in called.playbook.walk())
-        self._judged[step.run.playbook, held] = gained = frozenset() if early else gained
-        return gained
+        handed = Handed(self._outline, loc, step, self._told)
+        key = (step.run.playbook, handed.inside(held), handed.told)
+        if key not in self._judged:
+            inner = Safety(
+                called,
+                library=self._library,
+                actions=self._actions,
+                policy=self._policy,
+                judged=self._judged,
+                told=handed.told,
+            )
+            found, gained = inner.problems(key[1])
+            self.found += found
+            # A stop ends the sub-playbook early and well.
+            early = any(at[0] == "steps" and isinstance(other, StopStep) for at, other in called.playbook.walk())
+            self._judged[key] = frozenset() if early else gained
+        return handed.outside(self._judged[key])
 
     # --- duties -----------------------------------------------------------------------------------
 
@@ -281,7 +295,7 @@ class Safety:
 
     def _duty(self, loc: Loc, step: BaseStep, passed: bool) -> bool:
         """Judge a step; whether the steps after it may be passed by."""
-        if is_duty(step):
+        if is_duty(step) or (isinstance(step, RunStep) and self._runs_duty(step)):
             self._judge_duty(loc, step, passed)
         ends = [self._duties((*loc, *inner), block, passed) for inner, block in blocks(step)]
         if ends:
@@ -289,8 +303,18 @@ class Safety:
             return passed or any(ends) or spent or step.timeout is not None
         return passed or may_end(step)
 
+    def _runs_duty(self, step: RunStep) -> bool:
+        """Whether the main steps of a playbook that is run hold a duty; what is in its always is for its own runs."""
+        called = self._library.get(step.run.playbook)
+        assert called is not None
+        return any(
+            loc[0] == "steps" and (is_duty(inner) or (isinstance(inner, RunStep) and self._runs_duty(inner)))
+            for loc, inner in called.playbook.walk()
+        )
+
     def _judge_duty(self, loc: Loc, step: BaseStep, passed: bool) -> None:
-        what = {"clocks": "This clock", "draft": "This draft"}.get(step.kind, "This duty to tell")
+        names = {"clocks": "This clock", "draft": "This draft", "run": "A duty of this playbook"}
+        what = names.get(step.kind, "This duty to tell")
         hint = "Put it into always, which runs however the run ends."
         if passed:
             said = f"{what} is passed by when a step before it is denied, fails or stops the run."

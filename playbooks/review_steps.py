@@ -129,6 +129,8 @@ class StepRules:
                 hint = did_you_mean(name, outline.by_id)
                 self._review.report(at, "unknown_step", f"There is no step with the id {name}.", hint)
             elif not dominates(loc, covered):
+                if any(self._goes_unapproved(leaf) for leaf in outline.leaves(covered)):
+                    continue
                 said = f"{step.id or 'This step'} cannot approve {name}: it does not surely stand before it."
                 hint = "Put the approve step before it, in the same block or in one around it."
                 self._review.report(at, "bad_value", said, hint)
@@ -138,6 +140,13 @@ class StepRules:
             elif any(outline.covered.get(leaf, loc) != loc for leaf in outline.leaves(covered)):
                 said = f"{name} is already approved by another step."
                 self._review.report(at, "bad_value", said, "One approval covers a step; merge the two.")
+
+    def _goes_unapproved(self, loc: Loc) -> bool:
+        """Whether the safety tier tells of an effect that an approve step names in vain."""
+        outline = self._review.outline
+        step = outline.steps[loc]
+        facts = self._review.actions.get(step.action) if isinstance(step, ActionStep | WorkflowStep) else None
+        return facts is not None and facts.risk.is_effect and loc in outline.missed and loc not in outline.covered
 
     def _taken(self, loc: Loc, step: AskStep, env: Env) -> None:
         end = len(step.on_timeout) - 1

@@ -50,6 +50,8 @@ def _code(text: str) -> list[str]:
 def whole(text: str, *, name: str = "example", times: int = 1) -> tuple[str, int]:
     """A fault or a mend as a whole file, and how many lines stand above what is shown."""
     head = HEAD.replace("id: example", f"id: {name}")
+    if text.startswith("stanch:"):
+        head = head.partition("\n")[2]
     if not text.startswith("- "):
         return head + text, head.count("\n")
     indented = "".join(f"  {line}\n" for line in text.rstrip().splitlines())

@@ -1,5 +1,6 @@
 """Workflows of others as the settings declare them: what compiles for whom, and what a declaration must say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,14 @@ inputs.model = {type = "string"}
 inputs.rows = {type = "list[integer]", required = false}
 outputs.version = {type = "string"}
 """
+LOOKING = """
+[workflows.look]
+queue = "ml"
+risk = "read"
+owner = "model_owner"
+outputs.seen = {type = "string"}
+"""
+LOOK = '- {id: look, workflow: {type: look}}\n- {note: "{{ steps.look.seen }}"}'
 GO = "- {id: go, approve: [train], by: {roles: [model_owner]}, within: 1h, on_timeout: [deny]}\n"
 TRAIN = "- id: train\n  workflow: {type: retrain, with: {model: x}}\n"
 
@@ -127,6 +136,31 @@ def test_authors_test_what_starts_one_without_any_server(
     )
     monkeypatch.chdir(tmp_path)
     assert execute(["playbook", "test", "book.yaml"]) == 0, capsys.readouterr()
+
+
+@pytest.mark.parametrize(("verified", "status"), [("true", "done"), ("false", "failed")])
+def test_authors_test_one_that_only_reads(
+    verified: str, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    settings(tmp_path, LOOKING)
+    (tmp_path / "book.yaml").write_text(whole(LOOK))
+    (tmp_path / "book.test.yaml").write_text(
+        f"playbook: example\ncases:\n  it ends:\n    systems: {{look: {{output: {{seen: x}}, verified: {verified}}}}}\n"
+        f"    expect: {{status: {status}, steps: {{look: {status}}}}}\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert execute(["playbook", "test", "book.yaml"]) == 0, capsys.readouterr()
+
+
+def test_a_dry_run_starts_none_that_only_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    settings(tmp_path, LOOKING)
+    (tmp_path / "book.yaml").write_text(whole(LOOK))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STANCH_HOME", str(tmp_path / "home"))
+    assert execute(["playbook", "plan", "book.yaml", "--json"]) == 0
+    (step, said) = json.loads(capsys.readouterr().out)["steps"]
+    assert step["missing"]["code"] == "not_asked" and "starts no workflow" in step["missing"]["message"]
+    assert said["text"] == "{{ steps.look.seen }}", "what is not known stays as it is written"
 
 
 def test_a_dry_run_shows_what_would_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:

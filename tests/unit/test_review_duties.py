@@ -107,3 +107,24 @@ def test_a_duty_that_hangs_on_the_approval(step: str) -> None:
 def test_a_duty_under_another_condition(step: str) -> None:
     ask = "- {id: q, ask: x, by: {roles: [legal]}, form: {approved: {type: boolean}}, %s}\n" % WAIT % "unanswered"
     assert refusals(book(ask, GO, "- {id: cut, action: lab.cut}", always=step)) == []
+
+
+DUTIFUL = whole("- draft: applicable", id="other")
+RUN = "- {id: r, run: {playbook: other}}"
+
+
+def test_a_playbook_of_duties_is_a_duty() -> None:
+    look = "- {action: lab.look}"
+    as_marked(book(look, f"- »{RUN[2:]}"), "duty_can_be_skipped", DUTIFUL)
+    as_marked(book(look, f"- repeat: {{do: [»{RUN[2:]}], until: true, at_most: 2}}"), "duty_can_be_skipped", DUTIFUL)
+    assert refusals(book(look, always=RUN), DUTIFUL) == []
+    assert refusals(book(RUN), DUTIFUL) == []
+    within = "- »id: cut_off\n  when: steps.go.approved | default(false)\n  run: {playbook: other}"
+    as_marked(book(GO, "- {id: cut, action: lab.cut}", always=within), "duty_can_be_skipped", DUTIFUL)
+    middle = whole(RUN, id="middle")
+    as_marked(book(look, f"- »{RUN[2:].replace('other', 'middle')}"), "duty_can_be_skipped", middle, DUTIFUL)
+
+
+def test_what_is_in_always_of_another_playbook_is_for_its_own_runs() -> None:
+    other = whole("- {action: lab.look}", id="other", always="- draft: applicable")
+    assert refusals(book("- {action: lab.look}", RUN), other) == []

@@ -166,11 +166,14 @@ def test_what_an_approve_may_name(approve: str, after: str, code: str) -> None:
 
 
 def test_an_approve_stands_before_what_it_covers_in_its_block_or_one_around_it() -> None:
-    cut, go = "{id: cut, action: lab.cut}", "{id: go, approve: [»cut], %s}" % WHO
-    as_marked(whole(f"- {cut}\n- {go}"), "bad_value")
-    as_marked(whole(f"- {{if: true, then: [{go}]}}\n- {cut}"), "bad_value")
-    as_marked(whole(f"- {{parallel: {{a: [{go}], b: [{cut}]}}}}"), "bad_value")
-    as_marked(whole(f"- {go}", always=f"- {cut}"), "bad_value")
+    cut, go = "{id: cut, action: lab.cut}", "{id: go, approve: [cut], %s}" % WHO
+    as_marked(whole(f"- »{cut}\n- {go}"), "approval_missing")
+    as_marked(whole(f"- {{if: true, then: [{go}]}}\n- »{cut}"), "approval_missing")
+    as_marked(whole(f"- {{parallel: {{a: [{go}], b: [»{cut}]}}}}"), "approval_missing")
+    as_marked(whole(f"- {go}", always=f"- »{cut}"), "approval_missing")
+    look, go_look = "{id: cut, action: lab.look}", go.replace("[cut]", "[»cut]")
+    as_marked(whole(f"- {look}\n- {go_look}"), "bad_value")
+    as_marked(whole(f"- {{id: cut, do: [{go_look}, {{action: lab.look}}]}}"), "bad_value")
     for block in ("{do: [%s]}", "{if: true, then: [%s]}", "{if: true, then: [{note: x}], else: [%s]}",
                   "{parallel: {a: [%s]}}", "{for_each: [1], do: [%s]}"):  # fmt: skip
         fine(whole(f"- {go}\n- {block % cut}"))

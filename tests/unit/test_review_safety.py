@@ -94,6 +94,19 @@ def test_effects_anywhere_are_found() -> None:
         as_marked(book("- {note: x}", always=f"- {block}"), "approval_missing")
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "- »id: cut\n  action: lab.cut\n" + GO,
+        "- {if: incident.severity > 3, then: [%s]}\n" % GO[2:].strip() + "- »id: cut\n  action: lab.cut\n",
+        "- choose: [{when: incident.severity > 3, do: [%s]}]\n" % GO[2:].strip() + "- »id: cut\n  action: lab.cut\n",
+        "- parallel: {a: [%s], b: [»{id: cut, action: lab.cut}]}\n" % GO[2:].strip(),
+    ],
+)
+def test_an_approval_that_does_not_surely_stand_before_it(steps: str) -> None:
+    as_marked(book(steps), "approval_missing")
+
+
 def test_an_approval_in_always_covers_what_stands_there() -> None:
     fine(book("- {note: x}", always=GO + CUT))
 

@@ -75,3 +75,33 @@ def test_the_item_of_a_loop_is_what_the_loop_runs_over() -> None:
 
 def test_reads_may_take_what_they_like() -> None:
     assert judged(book(LOOK)) == []
+
+
+def child(*steps: str) -> str:
+    """A playbook that only others start, of one input."""
+    return whole("".join(steps), id="other", inputs="who: {type: {list: string}}")
+
+
+RUN = '- {id: r, run: {playbook: other, with: {who: "{{ inputs.who }}"}}}\n'
+OTHER = INPUTS + "\nwhom: {type: {list: string}, default: [y]}"
+
+
+def test_a_playbook_that_is_run_looks_up_what_it_is_handed() -> None:
+    assert refusals(book(RUN, GO, CUT), child(LOOK)) == []
+    as_marked(book(RUN.replace("inputs.who", "inputs.whom"), GO, CUT, inputs=OTHER), "unverified_target", child(LOOK))
+    assert refusals(book(RUN, GO, CUT.replace("inputs.who", "inputs.whom"), inputs=OTHER), child(LOOK))
+    as_marked(book(RUN.replace("{{ inputs.who }}", "{{ ['x'] }}"), GO, CUT), "unverified_target", child(LOOK))
+
+
+def test_a_playbook_that_is_run_acts_on_what_an_alert_names() -> None:
+    inner = child(GO, CUT.replace("»", ""))
+    for text, codes in (
+        (book(RUN), ["unverified_target"]),
+        (book(LOOK, RUN), []),
+        (book(LOOK.replace("inputs.who", "inputs.whom"), RUN, inputs=OTHER), ["unverified_target"]),
+        (book(RUN, starts=False), []),
+        (book(RUN.replace("{{ inputs.who }}", "{{ ['x'] }}")), []),
+    ):
+        found = [problem for problem in judged(text, inner) if problem.severity == "error"]
+        assert [problem.code for problem in found] == codes
+        assert all(problem.file == "other0.yaml" for problem in found), "at the parameter of the effect"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from activities.errors import ActionError
 from playbooks import expr
-from playbooks.contract import ActionFacts, Json, Preview, Risk
+from playbooks.contract import FOREIGN, ActionFacts, Json, Preview, Risk
 from playbooks.plan import (
     ActionStep,
     ApproveStep,
@@ -297,6 +297,9 @@ class DryRun:
             return
         effect = facts.risk is not Risk.READ
         self.known.unknown[row.name] = "what it does" if effect else "what it finds"
+        if facts.system == FOREIGN and not effect:
+            row.missing = ("not_asked", "Whatever it reads, a plan starts no workflow of others.")
+            return
         if self._look is None or not self._look.reaches(facts.system):
             reason = OFFLINE if self._look is None else f"{facts.system} is not configured here"
             row.missing = ("not_asked", f"{reason}.")

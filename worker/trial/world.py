@@ -12,9 +12,20 @@ from temporalio.api.common.v1 import Payload
 from temporalio.exceptions import ApplicationError, FailureError
 
 from activities import gate
-from activities.errors import ActionError, Expired, PlanChanged, Refused, to_application_error
+from activities.errors import ActionError, Expired, PlanChanged, Refused, WorkflowFailed, to_application_error
 from playbooks.clocks import compute
-from playbooks.contract import ActionCall, ActionFacts, ActionResult, Json, NewEntry, Notice, Permit, Preview, Verb
+from playbooks.contract import (
+    FOREIGN,
+    ActionCall,
+    ActionFacts,
+    ActionResult,
+    Json,
+    NewEntry,
+    Notice,
+    Permit,
+    Preview,
+    Verb,
+)
 from playbooks.digest import idempotency_key
 from playbooks.drafting import DraftError, drafts
 from playbooks.regimes_model import RegimeLibrary
@@ -181,8 +192,11 @@ class World:
             return Answer(preview_of(stub, call, facts))
         if call.verb is Verb.VERIFY:
             happened = stub.happened if stub.verified is None else stub.verified
-            result = result_of(stub, call, facts, task.at) if happened else ActionResult(verified=False)
-            return Answer(result, seconds=stub.seconds)
+            if facts.system == FOREIGN and not happened:
+                # Nobody would wait for ever: what does not end well is ended by its declared time-out.
+                return Answer(error=to_application_error(WorkflowFailed(f"{facts.title} did not end well.")))
+            result = result_of(stub, call, facts, task.at) if happened else ActionResult()
+            return Answer(result.model_copy(update={"verified": happened}), seconds=stub.seconds)
         if permit is not None:
             try:
                 gate.check_live(call, facts, permit, proposal_of(stub, call, facts))
