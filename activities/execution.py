@@ -70,6 +70,7 @@ class Execution:
         self.record = CallRecord(around.store, call, self.key, attempt.fence, attempt.store_wait)
         self.intended = False
         self.own_tries = 0
+        self._lost = False
         self._loop_thread = threading.current_thread()
 
     def _key(self, verb: Verb, epoch: int) -> str:
@@ -90,6 +91,17 @@ class Execution:
             return True
         tries = self.own_tries if self.intended else self.attempt.number
         return tries >= self.spec.facts.max_attempts
+
+    def concluded(self, error: ActionError) -> ActionError:
+        """The error that ends the call: ``Ambiguous`` where something was sent of which no end is on record.
+
+        What the last attempt says of itself, such as that it changed nothing, does not hold for those before it.
+        """
+        changed = self.attempt.was_sent and isinstance(error, Transient)
+        if not self.effect or not (changed or (self._lost and isinstance(error, Transient | Permanent))):
+            return error
+        sent = f"{self.spec.name} was sent, in part or whole; no attempt saw how it ended."
+        return Ambiguous(f"{sent} The last one says: “{error.message}”")
 
     async def shielded(self) -> ActionResult | Preview:
         """Run; an effect under way when the run is cancelled stops at a safe place, not in the middle."""
@@ -162,9 +174,9 @@ class Execution:
         permit = gate.check_permit(call, world_time(call.context, datetime.now(UTC)))
         prior, made = await self.record.open_intents()
         self.own_tries = made + 1
-        if facts.idempotency is Idempotency.ONCE and any(
-            int(intent["attempt"]) // 1000 > call.denied_tries for intent in prior
-        ):
+        sent = [intent for intent in prior if int(intent["attempt"]) // 1000 > call.denied_tries]
+        self._lost = any(not intent.get("ended") for intent in sent)
+        if facts.idempotency is Idempotency.ONCE and sent:
             raise Ambiguous(
                 f"An earlier try of {facts.name} was sent and its answer lost; it may be applied only once. "
                 "Nothing was sent again. Look whether it happened, then say so."

@@ -43,8 +43,9 @@ class CallRecord:
             await self._write(self._store.journal.append, self._call.incident, self._call.entries)
 
     async def open_intents(self) -> tuple[list[dict[str, Json]], int]:
-        """Earlier intents that may have taken effect, oldest first, each with the reference of its ``report`` if its
-        call ended; and how many intents this very activity has made, those that surely failed included."""
+        """Earlier intents that may have taken effect, oldest first; and how many intents this very activity has made,
+        those that surely failed included. An intent whose call ended says so (``ended``), with the reference of its
+        ``report``."""
         return await self._reach(self._open_intents)
 
     async def intend(self, body: Mapping[str, Json]) -> bool:
@@ -119,13 +120,16 @@ class CallRecord:
             if entry["kind"] == "action.failed" and entry["body"].get("key") == self._key
         }
         made = sum(intent["attempt"] // 1000 == call.tries for intent in intents)
-        return [self._with_report(intent) for intent in intents if intent["attempt"] not in failed], made
+        return [self._with_end(intent) for intent in intents if intent["attempt"] not in failed], made
 
-    def _with_report(self, intent: dict[str, Json]) -> dict[str, Json]:
+    def _with_end(self, intent: dict[str, Json]) -> dict[str, Json]:
         """An intent with the report per target of the call that made it, if that call ended."""
         outcome = self._store.journal.outcome(self._call.incident, f"{self._key}/{intent['attempt'] // 1000}")
-        items = outcome["result"].get("items") if outcome else None
-        return {**intent, "report": items["report"]["ref"]} if items and items.get("report") else intent
+        if outcome is None:
+            return intent
+        items = outcome["result"].get("items")
+        report = {"report": items["report"]["ref"]} if items and items.get("report") else {}
+        return {**intent, "ended": True, **report}
 
     def _intend(self, body: dict[str, Json]) -> bool:
         with self._store.transaction():

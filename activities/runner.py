@@ -48,7 +48,7 @@ class Runner:
                 raised = _broken(execution, spec, type(error).__name__)
         final = execution.is_last(raised)
         log.info("%s %s attempt %s: %s", call.action, call.step, attempt.number, raised.code)
-        raise to_application_error(raised, final=final)
+        raise to_application_error(execution.concluded(raised) if final else raised, final=final)
 
 
 def _broken(execution: Execution, spec: ActionSpec, kind: str) -> ActionError:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from activities.catalog import CATALOG
 from playbooks.contract import Verb
 from tests.systems.acme import APP, Acme, Bench
 from tests.systems.test_salesforce_lists import job
@@ -167,3 +168,29 @@ async def test_sessions_that_a_lost_attempt_ended_with_their_children_are_counte
         result = await bench.after_lost(bench.call(END, {"targets": targets}, step=step))
         assert (result.affected.count, result.items.already, result.output) == (1, 0, {"count": 1})
         assert acme.effects() == [parent.id]
+
+
+@pytest.mark.parametrize("verb", [Verb.APPLY, Verb.UNDO])
+async def test_a_lost_answer_that_no_later_attempt_can_read_back_is_unknown_and_no_failure(acme, bench, verb):
+    user = acme.users(1)[0]
+    call = bench.call(FREEZE, {"targets": [user.id]})
+    if verb is Verb.UNDO:
+        frozen = await bench.run(call)
+        call = call.model_copy(update={"verb": verb, "undo_args": frozen.undo_args})
+    acme.fault("drop_after_commit", **WRITES[FREEZE])
+    assert (await bench.refused(call)).type == "Ambiguous"
+    acme.fault("status", path="/query", times=0, status=503)
+    between = await bench.refused(call, attempt=2)
+    assert (between.type, between.non_retryable) == ("Unavailable", False)
+    last = await bench.refused(call, attempt=9)
+    assert (last.type, last.non_retryable) == ("Ambiguous", True)
+    assert user.frozen is (verb is Verb.APPLY), "it had happened"
+
+
+async def test_a_limit_that_never_ends_half_way_is_no_failure_that_changed_nothing(acme, bench):
+    params = await prepared(acme, bench, REVOKE)
+    acme.fault("status", times=0, skip=2, status=429, code="REQUEST_LIMIT_EXCEEDED", **WRITES[REVOKE])
+    most = CATALOG.spec(REVOKE).facts.max_attempts
+    *before, last = [await bench.refused(bench.call(REVOKE, params), attempt=1 + n) for n in range(most)]
+    assert {(limited.type, limited.non_retryable) for limited in before} == {("RateLimited", False)}
+    assert (last.type, last.non_retryable, len(acme.effects())) == ("Ambiguous", True, 2)

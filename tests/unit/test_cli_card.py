@@ -177,3 +177,24 @@ def test_time_left_in_words():
     past = (NOW - timedelta(minutes=5)).isoformat()
     assert card.remaining(past, NOW) == "time is over since 5 m"
     assert card.spell(90061) == "1 d 1 h"
+
+
+def test_an_unknown_outcome_says_what_each_answer_means():
+    shown = card.question(
+        "INC-1", gate(kind="unknown", verdicts=["happened", "not_happened", "verify"], preview=[]), NOW
+    )
+    assert "• verify: Stanch reads it back; nothing is changed" in shown
+    shown = card.question("INC-1", gate(kind="failure", verdicts=["retry", "skip", "undo", "stop"], preview=[]), NOW)
+    assert all(f"• {verdict}: " in shown for verdict in ("retry", "skip", "undo", "stop"))
+
+
+def test_the_card_of_an_undo_does_not_say_that_it_can_be_undone_itself():
+    preview = [{"step": "freeze", "summary": "Take back: Freeze users: 3 users", "count": 3, "reversible": True}]
+    assert "can be undone" in card.question("INC-1", gate(preview=preview), NOW)
+    assert "can be undone" not in card.question("INC-1", gate(kind="undo", preview=preview), NOW)
+
+
+def test_who_is_left_to_decide_is_told_from_who_must_in_all():
+    who = {"needs": [{"roles": ["crm_owner"], "count": 2}], "may": ["bo", "eve"]}
+    assert "who: 2 of crm_owner (left: bo, eve)" in card.question("INC-1", gate(who=who), NOW)
+    assert "who: 2 of crm_owner (bo, eve)" in card.question("INC-1", gate(who=who, decided=[]), NOW)

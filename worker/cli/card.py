@@ -24,6 +24,16 @@ MARKS = {
     "undone": "↩",
     "unknown": "!",
 }
+MEANINGS = {
+    "happened": "you have seen in the system that it did; it counts as done",
+    "not_happened": "you have seen that it did not; it counts as failed",
+    "verify": "Stanch reads it back; nothing is changed",
+    "retry": "try again; what is done already is not done twice",
+    "skip": "go on without it",
+    "undo": "take back what this step did; then it counts as failed",
+    "stop": "end the run here; what always runs still runs",
+}
+"""What follows each verdict about a failure or an unknown outcome."""
 COLOURS = {"waiting": "33;1", "failed": "31;1", "denied": "31", "unknown": "31;1", "done": "32"}
 
 
@@ -70,10 +80,12 @@ def question(incident: str, entry: Mapping[str, Any], now: datetime, paint: Pain
     for line in entry.get("difference") or ():
         lines += _wrap(f"changed: {clean(line)}", "  ")
     for step in entry.get("preview") or ():
-        lines += _preview(step)
+        lines += _preview(step, undo=entry["kind"] == "undo")
     for line in entry.get("remains") or ():
         lines += _wrap(f"cannot be undone: {clean(line)}", "  ")
     lines += _form(entry.get("form") or {})
+    if entry["kind"] in ("failure", "unknown"):
+        lines += [f"  • {verdict}: {MEANINGS[verdict]}" for verdict in entry["verdicts"] if verdict in MEANINGS]
     lines += _who(entry)
     if entry.get("next"):
         lines += _wrap(clean(entry["next"]), "  ")
@@ -274,7 +286,7 @@ def _as_of(run: Mapping[str, Any], now: datetime) -> str:
     return f"  (as of {spell(max(age, 0))} ago: no worker answers)"
 
 
-def _preview(step: Mapping[str, Any]) -> list[str]:
+def _preview(step: Mapping[str, Any], *, undo: bool = False) -> list[str]:
     head = f"{clean(step['step'])}: {clean(step.get('summary') or step.get('action') or '')}"
     lines = _wrap(head, "  • ", "    ")
     count, already = step.get("count", 0), step.get("already", 0)
@@ -284,7 +296,8 @@ def _preview(step: Mapping[str, Any]) -> list[str]:
         lines += _wrap(f"stops: {clean(impact)}", "    ")
     back = "can be undone" if step.get("reversible") else "CANNOT be undone"
     because = step.get("irreversible_because")
-    lines += _wrap(back + (f": {clean(because)}" if because else ""), "    ")
+    if not undo:
+        lines += _wrap(back + (f": {clean(because)}" if because else ""), "    ")
     if step.get("protected"):
         lines += _wrap(f"PROTECTED: {', '.join(map(clean, step['protected']))}", "    ")
     if step.get("excluded"):
@@ -305,7 +318,8 @@ def _form(form: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _who(entry: Mapping[str, Any]) -> list[str]:
     who = entry.get("who") or {}
     needs = [f"{need['count']} of {' or '.join(need['roles'])}" for need in who.get("needs", ())]
-    may = f" ({_names({'sample': who['may'], 'count': len(who['may'])})})" if who.get("may") else ""
+    left = "left: " if entry.get("decided") else ""
+    may = f" ({left}{_names({'sample': who['may'], 'count': len(who['may'])})})" if who.get("may") else ""
     lines = _wrap(f"who: {'; '.join(needs) or 'nobody can'}{may}", "  ")
     why = together(*(need.get("why", "") for need in who.get("needs", ())))
     lines += _wrap(f"because of: {clean(why)}", "  ") if why else []
