@@ -34,6 +34,25 @@ CAST = {
 SECRET = "detector-secret-7f3a"
 WEBHOOK_SECRET = "whsec_" + "QUJD" * 11
 READY = 90.0
+FREEZE_SOME = """
+stanch: 1
+id: freeze-some
+version: 1.0.0
+title: Freeze some users
+inputs:
+  users: {type: {list: string}}
+steps:
+  - id: go
+    title: Freeze them
+    approve: [freeze]
+    by: {roles: [crm_owner], count: 2}
+    within: 15m
+    on_timeout: [deny]
+  - id: freeze
+    action: salesforce.freeze_users
+    with: {targets: "{{ inputs.users }}"}
+"""
+"""The smallest playbook with an effect on many that can be undone."""
 
 
 @dataclass
@@ -112,6 +131,8 @@ def premises(home: Path, temporal: str, namespace: str, seed: int = 11) -> Itera
     home.mkdir(mode=0o700)
     with Range(seed) as world:
         (home / "stanch.toml").write_text(_toml(world, home))
+        (home / "playbooks").mkdir()
+        (home / "playbooks" / "freeze-some.yaml").write_text(FREEZE_SOME)
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}
         env = plain | {
             "STANCH_HOME": str(home),
@@ -129,7 +150,7 @@ def premises(home: Path, temporal: str, namespace: str, seed: int = 11) -> Itera
 
 
 def _toml(world: Range, home: Path) -> str:
-    lines = ['mode = "exercise"', 'organisation = "Acme"']
+    lines = ['mode = "exercise"', 'organisation = "Acme"', 'playbooks = ["playbooks"]']
     for system, values in world.settings(home).items():
         lines += [f"[systems.{system}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
     lines += ["[alerts.siem]", 'scheme = "bearer"', 'secret = "secret:env/DETECTOR"', "starts_per_hour = 1000"]

@@ -57,8 +57,8 @@ NEXT = {
     "not_waiting": "`stanch incident show` lists what waits.",
     "wrong_role": "`stanch incident show` says who may decide; `stanch people list` who has the role.",
     "clock_open": "`stanch incident clock ID CLOCK submit --at INSTANT`, or `… all dismiss --reason T`.",
-    "run_active": "`stanch incident show` says what they wait for. `stanch incident cancel` ends them, once people have "
-    "answered what is asked even then.",
+    "run_active": "`stanch incident show` says what they wait for. `stanch incident cancel` ends them, but for what is "
+    "asked even then.",
     "effect_unknown": "`stanch incident show` lists the question; answer it with `stanch incident decide`.",
     "review_open": "`stanch incident review ID STEP --verdict justified|not_justified --reason T`.",
     "unknown_clock": "`stanch incident show` lists the clocks.",
