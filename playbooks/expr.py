@@ -90,6 +90,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         if isinstance(obj, Undefined):
             return obj
         if isinstance(obj, Mapping) and isinstance(argument, str):
+            if argument.startswith("_"):
+                raise ExprError("unsafe_expression", f"{argument[:40]}: names never begin with _.")
             if argument in obj:
                 return obj[argument]
         elif isinstance(obj, list | tuple) and type(argument) is int and -len(obj) <= argument < len(obj):

@@ -48,6 +48,7 @@ FILTERS = {
 }
 TESTS = frozenset(("defined", "none"))
 
+_GIVES_TEXT_OR_LIST = frozenset(("lower", "upper", "trim", "string", "tojson", "join", "sort", "unique"))
 _ARITHMETIC = (nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod)
 _PLAIN = (
     *_ARITHMETIC,
@@ -169,12 +170,18 @@ def _checked(node: nodes.Node) -> list[nodes.Node]:
         return [node.test, node.expr1, node.expr2]
     if isinstance(node, nodes.Mul | nodes.Mod) and any(_is_text_or_list(side) for side in (node.left, node.right)):
         raise unsafe(f"{node.operator} works on numbers and durations only, not on text or lists.")
+    if isinstance(node, nodes.Pair) and isinstance(node.key, nodes.Const) and isinstance(node.key.value, str):
+        _check_key(node.key.value)
     if isinstance(node, _PLAIN):
         return list(node.iter_child_nodes())
     raise unsafe(_REFUSED.get(type(node), f"{type(node).__name__} is not part of the language."))
 
 
-def _is_text_or_list(node: nodes.Node) -> bool:
+def _is_text_or_list(node: nodes.Node | None) -> bool:
+    if isinstance(node, nodes.Filter):
+        return node.name in _GIVES_TEXT_OR_LIST
+    if isinstance(node, nodes.Add):
+        return any(_is_text_or_list(side) for side in (node.left, node.right))
     return isinstance(node, nodes.List | nodes.Tuple | nodes.Dict) or (
         isinstance(node, nodes.Const) and isinstance(node.value, str)
     )
@@ -204,8 +211,8 @@ def key_of(node: nodes.Getattr | nodes.Getitem) -> str | int | None:
 
 def _checked_access(node: nodes.Getattr | nodes.Getitem) -> list[nodes.Node]:
     key = key_of(node)
-    if isinstance(key, str) and key.startswith("_"):
-        raise unsafe(f"{key[:40]}: names never begin with _.")
+    if isinstance(key, str):
+        _check_key(key)
     if isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice):
         raise unsafe(_REFUSED[nodes.Slice])
     if isinstance(node.node, nodes.Name) and node.node.name in ROOTS:
@@ -213,7 +220,17 @@ def _checked_access(node: nodes.Getattr | nodes.Getitem) -> list[nodes.Node]:
         if not isinstance(key, str):
             raise unsafe(f"The field of {node.node.name} must be named, not computed.")
         return []
-    return [node.node] if key is not None else [node.node, node.arg]  # type: ignore[union-attr]
+    if key is not None:
+        return [node.node]
+    for part in node.arg.find_all(nodes.Const):  # type: ignore[union-attr]
+        if isinstance(part.value, str):
+            _check_key(part.value)
+    return [node.node, node.arg]  # type: ignore[union-attr]
+
+
+def _check_key(key: str) -> None:
+    if key.strip().startswith("_"):
+        raise unsafe(f"{key.strip()[:40]}: names never begin with _.")
 
 
 def _checked_call(node: nodes.Call) -> list[nodes.Node]:

@@ -10,7 +10,7 @@ from playbooks.expr_text import ExprError, templates
 from playbooks.model_steps import Loc, WaitStep
 from playbooks.problems import did_you_mean
 from playbooks.review_scope import ALWAYS_KNOWN, META, RUN, TARGET_FIELDS, Env, outputs
-from playbooks.types import spoken
+from playbooks.types import repeats_text, spoken
 
 if TYPE_CHECKING:
     from playbooks.review import Review
@@ -57,6 +57,10 @@ class Reads:
                 self._review.report(at, code, said, "It is filled in before the run begins.")
             else:
                 self._read(at, read, env)
+        operator = repeats_text(source, lambda chain: self._review.types.of(chain, env))
+        if operator is not None:
+            said = f"{operator} works on numbers and durations only, not on text or lists."
+            self._review.report(at, "unsafe_expression", said)
 
     def unsure(self, at: Loc, value: Json, env: Env) -> bool:
         """Check a value that may stay unset, and say whether it may."""

@@ -95,6 +95,24 @@ def expression_type(source: str, type_of: TypeOf) -> str:
     return type_of(chain) if chain is not None else _type(parse(source), type_of)
 
 
+def repeats_text(source: str, type_of: TypeOf) -> str | None:
+    """The operator that would repeat or format text or a list, where that is surely what stands beside it.
+
+    Raises:
+        ExprError: It leaves the grammar.
+    """
+    tree = parse(source)
+    found = [tree] if isinstance(tree, nodes.Mul | nodes.Mod) else []
+    for node in (*found, *tree.find_all((nodes.Mul, nodes.Mod))):
+        if any(_is_text_or_list(_type(side, type_of)) for side in (node.left, node.right)):
+            return node.operator
+    return None
+
+
+def _is_text_or_list(kind: str) -> bool:
+    return kind in ("string", "choice", "targets", "grants", "map") or kind.startswith("list[")
+
+
 def _type(node: nodes.Node, type_of: TypeOf) -> str:
     match node:
         case nodes.Const():

@@ -259,3 +259,11 @@ def test_one_way_of_an_if() -> None:
                + note("incident.thing")))  # fmt: skip
     fine(whole(one.replace("incident.severity > 3", "true") + "  else: [{stop: x}]\n" + note("steps.a.count")))
     fine(whole("- if: true\n  then: [{stop: x}]\n  else: [{id: a, action: lab.look}]\n" + note("steps.a.count")))
+
+
+@pytest.mark.parametrize(
+    "source", ["inputs.app * 1000", "1 + 2 * inputs.app", "inputs.app % 3", "[1 if inputs.app * 2 else 3]"]
+)
+def test_text_is_never_repeated_or_formatted(source: str) -> None:
+    as_marked(whole(note(source), inputs="app: {type: string, default: x}"), "unsafe_expression")
+    assert refusals(whole(note(source).replace("»", ""), inputs="app: {type: integer, default: 1}")) == []
