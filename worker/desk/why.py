@@ -89,7 +89,9 @@ def _effect(telling: Telling) -> dict[str, Any] | None:
     intents = [entry for entry in telling.entries if entry["kind"] == "action.intent"]
     intents = [entry for entry in intents if entry["body"].get("verb") == "apply"]
     outcomes = [entry for entry in telling.entries if entry["kind"] == "action.outcome"]
-    outcome = next((entry for entry in reversed(outcomes) if entry["body"].get("verb") == "apply"), None)
+    ended = {entry["body"].get("verb"): entry for entry in outcomes}
+    # One whose answer was lost has no other end than the reading that showed it.
+    outcome = ended.get("apply") or ended.get("verify")
     failures = [entry["body"].get("code") for entry in telling.entries if entry["kind"] == "action.failed"]
     result = outcome["body"].get("result") or {} if outcome else {}
     return {

@@ -188,11 +188,14 @@ def effect_said(telling: Telling, effect: Mapping[str, Any] | None, gates: Seque
     else:
         found.append("Nothing that was approved had changed when it ran.")
     tries = f", in {len(intents)} attempts" if len(intents) > 1 else ""
-    found.append(f"It was sent at {when(last['at'])} for {targets(last['count'])}{tries}.")
+    # A later attempt finds done already what a lost one did.
+    most = max((intent["count"] for intent in intents if intent["count"] is not None), default=None)
+    found.append(f"It was sent at {when(last['at'])} for {targets(most)}{tries}.")
     if effect["failed"]:
         found.append(f"Attempts that surely changed nothing: {', '.join(map(str, effect['failed']))}.")
     if outcome is None:
-        found.append("No outcome is in the record: it may have happened.")
+        sure = len(effect["failed"]) >= len(intents)
+        found.append("No outcome is in the record." if sure else "No outcome is in the record: it may have happened.")
     else:
         found.append(_outcome(outcome))
     return found
