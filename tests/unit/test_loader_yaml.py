@@ -187,3 +187,12 @@ def test_only_utf8_is_read(encoding: str, tmp_path) -> None:
 def test_a_lone_surrogate_is_refused() -> None:
     source, (problem,) = load_text(HEAD + 'steps: [{note: "\ud800"}]\n')
     assert source is None and problem.code == "yaml_syntax"
+
+
+@pytest.mark.parametrize("hidden", ["\u200b", "\u2060", "\u2064", "\u202e", "\ufeff", "\x85"])
+def test_characters_that_nobody_sees_are_refused(hidden: str) -> None:
+    for written in (hidden, f"\\u{ord(hidden):04x}"):
+        with pytest.raises(YamlDefect) as caught:
+            read(f'ok: x\nnote: "a{written}b"\n')
+        assert (caught.value.code, caught.value.place[0]) == ("yaml_syntax", 2)
+    assert read('note: "a\u200db"\n').value == {"note": "a\u200db"}, "scripts and emoji need joiners"
