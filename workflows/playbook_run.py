@@ -25,7 +25,11 @@ from workflows.status import status_of
 PUBLIC_KEY = re.compile(r"[0-9a-f]{64}")
 UNDO_ENDS: dict[str, tuple[str, str | None, str]] = {
     "undone": ("undone", None, "All that could be taken back is."),
-    "partly": ("failed", "undo_incomplete", "Not all of it could be taken back; the warnings say what is left."),
+    "partly": (
+        "failed",
+        "undo_incomplete",
+        "Not all of it could be taken back; the warnings say what is left. Mend the cause, then ask for it again.",
+    ),
     "cancelled": ("cancelled", "cancelled", "The undo was cancelled, so nothing was taken back."),
     "declined": ("denied", "denied", "The undo was not approved, so nothing was taken back."),
 }
