@@ -5,7 +5,9 @@ An undo is an effect like any other: previewed, permitted, journaled, read back.
 so that a later apply is never taken for the earlier one. What is no longer as Stanch left it is not touched.
 """
 
-from playbooks.contract import ActionResult, Json, Permit, Verb
+from temporalio import workflow
+
+from playbooks.contract import ActionResult, Json, Permit, Urgency, Verb
 from playbooks.digest import approval_digest
 from playbooks.plan import ActionStep, Escalate, NoteStep, PlannedStep, RunPlan, Terminal, Waiting
 from playbooks.policy import merged, owners_of
@@ -27,6 +29,7 @@ OFFER_WAITING = Waiting(
     terminal=Terminal(outcome="deny"),
 )
 CHANGED_SINCE = "changed_since"
+SHOWN_LEFT = 5
 
 
 async def undo_step(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> None:
@@ -158,8 +161,31 @@ async def _offered(
             continue
         if not await _take_back(run, effect, approval, frozen.calls[""]):
             record.code = "partly"
+            _left(run, key, f"{effect.key}: {_record_of(run, effect).message}")
         approval.steps.pop(effect.key)
+    if record.code and workflow.patched("2026-11-25-undo-incomplete-told"):
+        _tell_incomplete(run, key, askers)
     return record.code or "undone"
+
+
+def _left(run: Run, key: str, line: str) -> None:
+    run.state.undo_left.setdefault(key, []).append(line)
+
+
+def _tell_incomplete(run: Run, key: str, askers: list[str]) -> None:
+    """Page who asked for an undo, and the commander: what is left, and what to do next."""
+    left = run.state.undo_left.get(key, [])
+    more = f"; and {len(left) - SHOWN_LEFT} more" if len(left) > SHOWN_LEFT else ""
+    again = f" Mend the cause, then `stanch incident undo {run.input.incident}` asks for the rest."
+    run.tell(
+        f"{key}:incomplete",
+        (*(f"person:{person}" for person in askers), "role:incident_commander"),
+        Urgency.PAGE,
+        step=key,
+        kind="text",
+        text=f"An undo is not complete. Left: {'; '.join(left[:SHOWN_LEFT])}{more}."
+        f"{again if run.state.undoable else ''} What is no longer as Stanch left it, look at by hand.",
+    )
 
 
 async def _ask(
@@ -182,6 +208,7 @@ async def _ask(
             run.state.warnings.append(f"{effect.key}: its undo could not be previewed: {trouble.message}")
             remains.append(f"{effect.key} ({effect.action}): it could not be previewed; {trouble.message}")
             record.code = "partly"
+            _left(run, step.path, f"{effect.key}: its undo could not be previewed: {trouble.message}")
             continue
         approval.steps[effect.key] = FrozenStep(calls={"": part.call})
         shown.append(part)

@@ -276,6 +276,8 @@ class RunState(BaseModel):
     undoable: list[Undoable] = Field(default_factory=list)
     undo_state: str = ""
     undos: list[UndoAsked] = Field(default_factory=list)
+    undo_left: dict[str, list[str]] = Field(default_factory=dict)
+    """Key of an undo to what it could not take back, a sentence each."""
     handed_over: str = ""
     """Version of the playbook under which another run goes on; this one then ends where it stands."""
     warnings: list[str] = Field(default_factory=list)

@@ -62,7 +62,23 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
             }
             for effect in reversed(state.undoable)
         ],
+        "undos": _undos(state),
     }
+
+
+def _undos(state: RunState) -> list[dict[str, Json]]:
+    """Every undo that was asked for, or offered at a cancel (``person`` is then ``None``): how it ended, what is left.
+
+    ``end`` is empty until it has ended.
+    """
+    shown: list[tuple[str, str | None, str | None, str]] = []
+    shown += [(each.key, each.person, each.step, each.end) for each in state.undos]
+    if state.undo_state and state.undo_state != "nothing":
+        shown.append(("@undo", None, None, state.undo_state))
+    return [
+        {"key": key, "person": person, "step": step, "end": end, "left": list(state.undo_left.get(key, []))}
+        for key, person, step, end in shown
+    ]
 
 
 def shown_status(state: RunState, *, waits: bool) -> str:

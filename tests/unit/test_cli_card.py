@@ -198,3 +198,20 @@ def test_who_is_left_to_decide_is_told_from_who_must_in_all():
     who = {"needs": [{"roles": ["crm_owner"], "count": 2}], "may": ["bo", "eve"]}
     assert "who: 2 of crm_owner (left: bo, eve)" in card.question("INC-1", gate(who=who), NOW)
     assert "who: 2 of crm_owner (bo, eve)" in card.question("INC-1", gate(who=who, decided=[]), NOW)
+
+
+def test_an_undo_that_left_something_is_said_at_the_top_until_another_took_it_back():
+    run = "run/INC-2026-1/crm/2"
+    partly = {"key": "@undo1", "person": "bo", "step": None, "end": "partly", "left": ["cut: the org refused"]}
+    shown = {"id": run, "status": "failed", "undos": [partly]}
+    whole = document(runs=[shown], waiting=[], undoable=[{"run": run, "step": "cut"}])
+    said = card.incident(whole, NOW).splitlines()
+    top = said[: said.index("Nothing waits for a decision.")]
+    assert f"UNDO NOT COMPLETE in {run}, asked for by bo" in top and "  left: cut: the org refused" in top
+    assert "  Mend the cause, then `stanch incident undo INC-2026-1` asks for the rest." in top
+    assert "asks for the rest" not in card.incident({**whole, "undoable": []}, NOW)
+    for mended in (
+        {**shown, "undos": [partly, {**partly, "key": "@undo2", "end": "undone", "left": []}]},
+        {**shown, "followed_by": {"run": "run/INC-2026-1/crm/3", "verb": "undo", "status": "undone"}},
+    ):
+        assert "NOT COMPLETE" not in card.incident({**whole, "runs": [mended]}, NOW)

@@ -129,6 +129,12 @@ async def test_what_is_no_longer_as_it_was_left_is_not_touched_and_said_so(stage
     assert (status["status"], status["code"]) == ("failed", "undo_incomplete")
     assert [step_of(status, path)["code"] for path in ("end", "one")] == ["not_ours", "not_ours"]
     assert len(status["warnings"]) == 2 and undone(stage) == ["a", "x", "b"]
+    (shown,) = status["undos"]
+    assert (shown["key"], shown["person"], shown["end"]) == ("@undo", "bo", "partly")
+    assert [line.partition(":")[0] for line in shown["left"]] == ["one", "end"]
+    (told,) = [each for each in stage.store.notices.of(run.incident) if each["urgency"] == "page"]
+    assert told["to"] == ["person:bo", "role:incident_commander"]
+    assert told["body"]["text"].startswith("An undo is not complete. Left: one: It is no longer as Stanch left it;")
     assert (await desk.views.incident(run.incident))["runs"][0]["status"] == "done"
 
 

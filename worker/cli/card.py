@@ -62,6 +62,7 @@ def incident(document: Mapping[str, Any], now: datetime, paint: Paint = PLAIN) -
     if hold.get("on"):
         lines.append(paint(f"HOLD by {clean(hold['person'])}: {clean(hold['reason'])}", "31;1"))
         lines.append("  No new effect starts anywhere. `stanch hold off` lets them go on.")
+    lines += [line for run in document["runs"] for line in _incomplete(document, run, paint)]
     waiting = sorted(document["waiting"], key=lambda entry: entry.get("until") or "9999")
     if waiting:
         for entry in waiting:
@@ -70,6 +71,24 @@ def incident(document: Mapping[str, Any], now: datetime, paint: Paint = PLAIN) -
         lines += ["", "Nothing waits for a decision."]
     lines += ["", *_standing(document, now, paint)]
     return "\n".join(lines)
+
+
+def _incomplete(document: Mapping[str, Any], run: Mapping[str, Any], paint: Paint) -> list[str]:
+    """Undos of a run that left something, unless a later one took that back."""
+    if run.get("followed_by"):
+        return []
+    lines, asked = [], list(run.get("undos") or ())
+    for number, undo in enumerate(asked):
+        later = any(each["end"] == "undone" and each["step"] in (None, undo["step"]) for each in asked[number + 1 :])
+        if undo["end"] != "partly" or later:
+            continue
+        by = f", asked for by {clean(undo['person'])}" if undo.get("person") else ""
+        lines.append(paint(f"UNDO NOT COMPLETE in {run['id']}{by}", "31;1"))
+        lines += [part for left in undo["left"] for part in _wrap(f"left: {clean(left)}", "  ", "    ")]
+        if any(effect["run"] == run["id"] for effect in document.get("undoable") or ()):
+            lines.append(f"  Mend the cause, then `stanch incident undo {document['incident']}` asks for the rest.")
+        lines.append("  What is no longer as Stanch left it, look at by hand.")
+    return lines
 
 
 def question(incident: str, entry: Mapping[str, Any], now: datetime, paint: Paint = PLAIN) -> str:
