@@ -16,7 +16,7 @@ from typing import Any, Literal
 from activities.action import Action, ActionSpec, Applied, Grants, Params, Proposal, Result, Targets, action
 from activities.batches import ItemOutcome, Target, TargetAction
 from activities.context import ActionContext
-from activities.errors import Ambiguous, Rejected, Unavailable
+from activities.errors import Ambiguous, RateLimited, Rejected, Unavailable
 from playbooks.contract import Affected, Idempotency, Preview, Risk
 
 OWNER = "crm_owner"
@@ -153,7 +153,7 @@ class LabCount(Action[CountCalls, CallsCounted]):
 
 
 class Fail(Params):
-    kind: Literal["transient", "permanent", "broken"] = "permanent"
+    kind: Literal["transient", "limited", "permanent", "broken"] = "permanent"
 
 
 @action("lab.fail", risk=Risk.READ, owner=OWNER, max_attempts=2)
@@ -163,6 +163,8 @@ class LabFail(Action[Fail, NothingDone]):
     def apply(self, params: Fail, ctx: ActionContext, proposal: Proposal) -> Applied[NothingDone]:
         if params.kind == "transient":
             raise Unavailable("The lab is away.")
+        if params.kind == "limited":
+            raise RateLimited("The lab's limit is used up.", timedelta(minutes=4))
         if params.kind == "permanent":
             raise Rejected("The lab refuses.")
         raise KeyError("sid=hunter2")

@@ -1,5 +1,9 @@
 """Every kind of step, run on a real server: what it does, what it leaves, how it ends."""
 
+import asyncio
+import re
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from tests.stage import Stage
@@ -198,3 +202,22 @@ steps:
     tries = {entry["body"].get("attempt") for entry in run.entries() if entry["kind"] == "action.failed"}
     status = await run.status()
     assert status["warnings"] and len(tries) in (0, 3)
+
+
+async def test_a_step_that_the_system_asked_to_come_back_later_says_until_when(stage: Stage) -> None:
+    desk = stage.desk()
+    run = await stage.start(HEAD + "steps:\n  - {id: read, action: lab.fail, with: {kind: limited}}\n")
+    for _ in range(100):
+        (step,) = (await desk.views.incident(run.incident))["steps"]
+        if step["waiting_for"]:
+            break
+        await asyncio.sleep(0.1)
+    found = re.fullmatch(
+        r"the system's limit, until (\S+)Z \(try 2 comes then; the last answer: The lab's limit is used up\.\)",
+        step["waiting_for"],
+    )
+    assert step["status"] == "running" and found is not None, step["waiting_for"]
+    left = datetime.fromisoformat(found[1] + "+00:00") - datetime.now(UTC)
+    assert timedelta(minutes=3) < left <= timedelta(minutes=4)
+    await run.handle.cancel()
+    await run.ended()

@@ -10,6 +10,7 @@ from temporalio.service import RPCError
 
 from playbooks.plan import RunPlan
 from worker.desk.refusals import DeskRefusal
+from worker.desk.retries import with_retries
 from worker.desk.why import why
 from worker.desk.why_record import Known, split
 from worker.store import Store
@@ -55,7 +56,7 @@ class Views:
         if live and not ended and self._client is not None:
             try:
                 answer = await self._client.get_workflow_handle(workflow_id).query("status", rpc_timeout=LIVE)
-                return {**answer, "live": True}
+                return {**await with_retries(self._client, answer, LIVE), "live": True}
             except (RPCError, WorkflowQueryFailedError, WorkflowQueryRejectedError):
                 pass
         return None if snapshot is None else {**snapshot, "live": False}

@@ -20,7 +20,7 @@ def opening(telling: Telling) -> list[str]:
     return [
         {
             "done": f"{what} ran from {began} to {ended}.",
-            "running": f"{what} is running since {began}.",
+            "running": f"{what} is running since {began}{_between(shown)}.",
             "waiting": f"{what} waits since {began} for {_waits_for(telling)}.",
             "unknown": f"{what} was begun at {began}, and how it ended is not known. A person must say what happened.",
             "failed": f"{what} began at {began} and failed at {ended}: {_failure(shown)}",
@@ -31,6 +31,11 @@ def opening(telling: Telling) -> list[str]:
         }.get(telling.status, f"{what} stands as {telling.status}."),
         _origin(telling),
     ]
+
+
+def _between(shown: Mapping[str, Any]) -> str:
+    waits = str(shown.get("waiting_for") or "").rstrip(".")
+    return f" and waits for {waits}" if waits else ""
 
 
 def _origin(telling: Telling) -> str:
@@ -192,10 +197,15 @@ def effect_said(telling: Telling, effect: Mapping[str, Any] | None, gates: Seque
     most = max((intent["count"] for intent in intents if intent["count"] is not None), default=None)
     found.append(f"It was sent at {when(last['at'])} for {targets(most)}{tries}.")
     if effect["failed"]:
-        found.append(f"Attempts that surely changed nothing: {', '.join(map(str, effect['failed']))}.")
+        count = len(effect["failed"])
+        times = "once" if count == 1 else f"{count} times"
+        found.append(f"Tried {times} it surely changed nothing; the last answer: {effect['failed'][-1]}.")
     if outcome is None:
         sure = len(effect["failed"]) >= len(intents)
-        found.append("No outcome is in the record." if sure else "No outcome is in the record: it may have happened.")
+        if sure and telling.status == "running":
+            found.append("It goes on trying; nothing has happened so far.")
+        else:
+            found.append(f"No outcome is in the record{'' if sure else ': it may have happened'}.")
     else:
         found.append(_outcome(outcome))
     return found
