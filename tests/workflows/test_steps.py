@@ -219,5 +219,4 @@ async def test_a_step_that_the_system_asked_to_come_back_later_says_until_when(s
     assert step["status"] == "running" and found is not None, step["waiting_for"]
     left = datetime.fromisoformat(found[1] + "+00:00") - datetime.now(UTC)
     assert timedelta(minutes=3) < left <= timedelta(minutes=4)
-    await run.handle.cancel()
-    await run.ended()
+    await run.handle.terminate()
