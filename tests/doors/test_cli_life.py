@@ -67,6 +67,10 @@ async def test_a_cancelled_run_offers_to_undo_and_people_accept(house, shell):
     assert await shell.code("amal", "incident", "cancel", incident) == "wrong_role"
     await shell.fine("cleo", "incident", "cancel", incident, "--reason", "a mistake")
     offer = await house.card(incident, "@undo", "cleo")
+    (run,) = (await shell.fine("vic", "incident", "show", incident))["runs"]
+    assert (run["status"], run["cancelled"]) == ("waiting", {"by": "cleo"})
+    again = json.loads((await shell.run("cleo", "incident", "cancel", incident)).stdout)
+    assert again["code"] == "no_change" and f"{run['id']} (by cleo)" in again["message"]
     assert offer["kind"] == "undo" and offer["preview"]
     looked = await shell.run("cleo", "incident", "undo", incident)
     assert (looked.returncode, json.loads(looked.stdout)["code"]) == (1, "digest_mismatch")

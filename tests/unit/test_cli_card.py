@@ -215,3 +215,13 @@ def test_an_undo_that_left_something_is_said_at_the_top_until_another_took_it_ba
         {**shown, "followed_by": {"run": "run/INC-2026-1/crm/3", "verb": "undo", "status": "undone"}},
     ):
         assert "NOT COMPLETE" not in card.incident({**whole, "runs": [mended]}, NOW)
+
+
+def test_a_cancelled_run_that_still_goes_on_says_so():
+    def shown(status, by):
+        run = {"id": "run/INC-2026-1/crm/1", "status": status, "live": True, "cancelled": {"by": by}}
+        return card.incident(document(runs=[run]), NOW)
+
+    assert "  cancelled by amal; only what must be done in any case goes on" in shown("waiting", "amal")
+    assert "  cancelled; only what" in shown("running", None)
+    assert "any case" not in shown("cancelled", "amal")

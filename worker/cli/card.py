@@ -247,6 +247,9 @@ def _standing(document: Mapping[str, Any], now: datetime, paint: Paint) -> list[
         state = paint(run["status"], COLOURS.get(run["status"], ""))
         stale = "" if run.get("live") or run["status"] not in ("running", "waiting") else _as_of(run, now)
         lines.append(f"{paint.heading('RUN')}  {run['id']}  {state}{phase}{stale}")
+        if run.get("cancelled") and run["status"] not in ENDED:
+            by = f" by {clean(run['cancelled']['by'])}" if run["cancelled"]["by"] else ""
+            lines.append(f"  cancelled{by}; only what must be done in any case goes on")
         after, later = run.get("after") or {}, run.get("followed_by")
         if after:
             lines += _wrap(f"{after['verb']} of {after['of']}, asked for by {clean(after['person'])}", "  ")

@@ -42,10 +42,19 @@ class Life:
         """Cancel the incident's running runs, or one; each then offers to undo what can be undone.
 
         Raises:
-            DeskRefusal: ``wrong_role``, ``not_found``, ``closed`` or ``engine_unreachable``.
+            DeskRefusal: ``wrong_role``, ``not_found``, ``closed``, ``no_change`` or ``engine_unreachable``.
         """
         require(actor.name, actor.roles, "cancel")
-        runs = await self._open_runs(incident, run)
+        asked = await self._open_runs(incident, run)
+        before = {each["run"]: each["cancelled"] for each in await self._views.runs(incident) if each.get("cancelled")}
+        runs = [each for each in asked if each not in before]
+        if not runs:
+            told = ", ".join(f"{each} (by {before[each]['by'] or 'somebody unknown'})" for each in asked)
+            raise DeskRefusal(
+                "no_change",
+                f"Cancelled already: {told}. Nothing was changed.",
+                "Only what must be done in any case goes on; `stanch incident show` says what it waits for.",
+            )
         for each in runs:
             self._note(incident, actor, "run.cancel_requested", {"run": each}, reason)
             try:

@@ -71,10 +71,23 @@ class Views:
         found = await asyncio.gather(*(self.status(run, live=live) for run in ids))
         return followed(
             [
-                status or {"run": run, "incident": incident, "status": "starting", "steps": [], "waiting": []}
+                self._with_canceller(incident, status)
+                if status
+                else {"run": run, "incident": incident, "status": "starting", "steps": [], "waiting": []}
                 for run, status in zip(ids, found, strict=True)
             ]
         )
+
+    def _with_canceller(self, incident: str, status: dict[str, Any]) -> dict[str, Any]:
+        """A cancelled run with who asked for it; a workflow is told only that it is cancelled, not by whom."""
+        if not status.get("cancelled") or status["cancelled"]["by"]:
+            return status
+        asked = (
+            entry["actor"]
+            for entry in self._store.journal.entries(incident)
+            if entry["kind"] == "run.cancel_requested" and entry["body"].get("run") == status["run"]
+        )
+        return {**status, "cancelled": {"by": next(asked, None)}}
 
     async def incident(self, incident: str, *, live: bool = True) -> dict[str, Any]:
         """The document of ``incident show --json``.
