@@ -13,7 +13,6 @@ from playbooks.digest import idempotency_key
 from playbooks.plan import PlannedStep
 from workflows.errors import Refusal, StepFailed
 from workflows.gates import parse
-from workflows.questions import pause_for
 from workflows.run import LONG_SECONDS, Run
 from workflows.scope import Place
 from workflows.state import StepRecord
@@ -105,6 +104,7 @@ class Attempts:
         Raises:
             Trouble: it cannot be told.
         """
+        await self._until_turn()
         while True:
             call = self.call(Verb.PREVIEW, params, undo_args=undo_args)
             try:
@@ -132,6 +132,7 @@ class Attempts:
             self.record.tries += 1
             return self.call(verb, params, permit, undo_args)
 
+        await self._until_turn()
         call = again()
         while True:
             try:
@@ -143,12 +144,12 @@ class Attempts:
                 call = again()
 
     def _left(self) -> float | None:
-        if self.step.timeout_seconds is None or self.record.started_at is None:
+        if self.step.timeout_seconds is None or self.record.timed is None:
             return None
         return max(1.0, self.step.timeout_seconds - self._spent())
 
     def _spent(self) -> float:
-        began = self.record.started_at or self.run.clock.stamp()
+        began = self.record.timed or self.run.clock.stamp()
         return (self.run.clock.now() - parse(began)) / timedelta(seconds=1)
 
     async def _until_taken(self, start: Callable[[ActionCall], Awaitable[T]], call: ActionCall, *, effect: bool) -> T:
@@ -185,10 +186,22 @@ class Attempts:
             text=f"{self.step.title or self.step.path} waits: {text}",
         )
 
+    @property
+    def _turn(self) -> str:
+        return f"{self.place.key(self.step.path)}:hold"
+
+    async def _until_turn(self) -> None:
+        """Wait for the next try of what is held up; its instant outlives this execution."""
+        until = self.run.state.deadlines.get(self._turn)
+        if until is not None:
+            await self.run.wait(lambda: False, self.place, until)
+            del self.run.state.deadlines[self._turn]
+
     async def _hold(self, wait: "_Wait") -> None:
         if self.record.waiting_for != wait.reason:
             self._page(wait.reason, wait.text)
-        await pause_for(self.run, self.place, POLL_SECONDS * self.run.plan.context.rate)
+        self.run.state.deadlines[self._turn] = self.run.clock.after(POLL_SECONDS * self.run.plan.context.rate)
+        await self._until_turn()
         if self.step.timeout_seconds is not None and self._spent() >= self.step.timeout_seconds:
             raise StepFailed(self.step.path, "timeout", f"It waited too long: {wait.reason}.")
 

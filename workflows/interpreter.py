@@ -114,7 +114,7 @@ class Interpreter:
         """The place with the end of the step's own time."""
         if step.timeout_seconds is None:
             return place
-        began = parse(record.timed_from or record.started_at or self.run.clock.stamp())
+        began = parse(record.timed or self.run.clock.stamp())
         limit = stamp(began + timedelta(seconds=step.timeout_seconds))
         return replace(place, until=min(limit, place.until) if place.until else limit)
 
@@ -223,6 +223,8 @@ class Interpreter:
             failed, record.trouble = late, trouble_of(late)
         if step.on_failure != "ask":
             return step.on_failure
+        # Nobody is asked about what can no longer be tried.
+        self.run.over(place)
         verdict = await after_failure(self.run, step, place, record, failed)
         if verdict == "retry":
             record.timed_from = self.run.clock.stamp()

@@ -153,9 +153,3 @@ def _conclude(run: Run, step: PlannedStep, place: Place, key: str, gate: Gate) -
         by=list(gate.decided_by),
         supersedes=f"{key}:gate{gate.round}",
     )
-
-
-async def pause_for(run: Run, place: Place, seconds: float, until: str | None = None) -> None:
-    """Let so many world seconds pass, or less if ``until`` comes first."""
-    limit = run.clock.after(seconds)
-    await run.wait(lambda: False, place, min(limit, until) if until else limit)

@@ -117,20 +117,26 @@ class Run:
         """
         if self.must_suspend():
             raise Suspended
-        self._over(place)
+        self.over(place)
         if self.state.paused and not place.always:
             await self.wait(lambda: not self.state.paused, place)
         if step is not None and (step.timeout_seconds or 0) > LONG_SECONDS and self.budget.soft():
             await self.wait(lambda: self.budget.short_in_flight == 0, place)
         self.take_facts()
 
-    def _over(self, place: Place, *, cancel: bool = True) -> None:
+    def over(self, place: Place, *, cancel: bool = True) -> None:
+        """Pass on only if nothing around the place has ended.
+
+        Raises:
+            RunCancelled, StepFailed: as ``checkpoint``.
+        """
         if self.state.cancelled and cancel and not place.always:
             raise RunCancelled
-        if place.halted:
-            raise StepFailed("", "sibling_failed", "Another branch failed, and the block stops at the first failure.")
+        # First the time: branches of which it is over at one moment then all say so, whichever wakes first.
         if place.until is not None and self.clock.now() >= parse(place.until):
             raise StepFailed("", "timeout", "The time of the block around this step is over.")
+        if place.halted:
+            raise StepFailed("", "sibling_failed", "Another branch failed, and the block stops at the first failure.")
 
     async def wait(
         self,
@@ -160,7 +166,7 @@ class Run:
             return True
         if self.must_suspend():
             raise Suspended
-        self._over(place, cancel=stops)
+        self.over(place, cancel=stops)
         return False
 
     async def activity(self, call: Awaitable[T], *, long: bool = False) -> T:

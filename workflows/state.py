@@ -94,6 +94,11 @@ class StepRecord(BaseModel):
     """Whether the pass that ``passes`` counts is still under way."""
 
     @property
+    def timed(self) -> str | None:
+        """From when its time-out counts."""
+        return self.timed_from or self.started_at
+
+    @property
     def finished(self) -> bool:
         """Whether nothing more will happen to it by itself."""
         return (self.status in FINISHED and not self.again) or bool(self.undoing)
