@@ -166,7 +166,11 @@ class Run:
             return True
         if self.must_suspend():
             raise Suspended
-        self.over(place, cancel=stops)
+        if stops and self.state.cancelled:
+            raise RunCancelled
+        # What ends by itself at the same moment as what is around it has ended first, whichever wakes first.
+        if until is None or self.clock.now() < parse(until):
+            self.over(place, cancel=stops)
         return False
 
     async def activity(self, call: Awaitable[T], *, long: bool = False) -> T:

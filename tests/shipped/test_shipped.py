@@ -13,8 +13,9 @@ from worker.run import WORKFLOWS
 from worker.temporal import replayer
 
 VOLATILE = frozenset(
-    {"attempt", "tries", "nonce", "sig", "decided_at", "result_ref", "key", "key_id", "at", "bytes", "due"}
+    {"attempt", "tries", "nonce", "sig", "decided_at", "result_ref", "key", "key_id", "at", "bytes", "due", "facts"}
 )
+"""``facts`` is the version that a step read: the incident's facts reach a run when they do."""
 HEX = re.compile(r"(sha256:)?[0-9a-f]{32,64}")
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?")
 BESIDE = ("incident.", "run.expected", "run.adopted", "clock.", "fact.", "alert.", "evidence.")
