@@ -30,6 +30,8 @@ OFFER_WAITING = Waiting(
 )
 CHANGED_SINCE = "changed_since"
 SHOWN_LEFT = 5
+SHOWN_REASON = 500
+UNDO_RULE = "an undo takes one of the target's owners, though policy leaves the effect free ({})"
 
 
 async def undo_step(run: Run, step: PlannedStep, place: Place, record: StepRecord) -> None:
@@ -111,8 +113,11 @@ async def asked_undo(run: Run, asked: UndoAsked) -> None:
         Suspended: this execution ends; the offer stays open.
     """
     what = asked.step or "what it did, newest first"
-    question = f"{asked.person} asks to undo {what}. Undo it?"
-    alone = run.input.after is not None and run.input.after.verb == "undo"
+    after = run.input.after
+    alone = after is not None and after.verb == "undo"
+    reason = asked.reason or (after.reason if after is not None and alone else "")
+    why = f": “{reason.strip()[:SHOWN_REASON]}”" if reason.strip() else ""
+    question = f"{asked.person} asks to undo {what}{why}. Undo it?"
     try:
         asked.end = await _offered(run, asked.key, question, asked.step, [asked.person], ends_on_cancel=alone)
     except RunCancelled:
@@ -214,7 +219,8 @@ async def _ask(
         shown.append(part)
         facts = run.plan.actions[effect.action]
         demand = demanded(run.plan.policy, facts, facts_of(run.state).get("severity"), [part.call])
-        needs += demand.needs or [Need(roles=owners_of(run.plan.policy, facts), count=1, why=f"undo; {demand.rule}")]
+        owners = owners_of(run.plan.policy, facts)
+        needs += demand.needs or [Need(roles=owners, count=1, why=UNDO_RULE.format(demand.rule.replace("; ", ", ")))]
     return open_gate(
         run,
         step,

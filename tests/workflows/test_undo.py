@@ -46,6 +46,11 @@ async def test_an_ended_run_is_undone_newest_first_and_says_what_cannot_be(stage
     later = stage.running(run.incident, asked.run)
     gate = await later.waiting("@undo")
     assert [part["step"] for part in gate["preview"]] == ["two", "one"]
+    assert gate["question"] == "bo asks to undo what it did, newest first: “wrong app”. Undo it?"
+    assert {need["why"] for need in gate["who"]["needs"]} == {
+        "an undo takes one of the target's owners, though policy leaves the effect free "
+        "(contain: reversible at severity 5, free)"
+    }
     assert gate["remains"] == [
         "kept (lab.touch): the owner wants it so",
         "keyed (lab.touch_keyed): the lab forgets nothing",
@@ -98,9 +103,10 @@ async def test_a_run_that_goes_on_offers_an_undo_beside_its_steps(stage: Stage) 
         await desk.aftermath.undo(run.incident, actor("bo"), run="run/x/y/1")
     assert refused.value.code == "not_found"
     assert (await desk.aftermath.undo(run.incident, actor("bo"), step="q")).code == "nothing_to_undo"
-    asked = await desk.aftermath.undo(run.incident, actor("bo"), step="one")
+    asked = await desk.aftermath.undo(run.incident, actor("bo"), step="one", reason="too early")
     assert asked.accepted and asked.run == run.run
     gate = await run.waiting("@undo1")
+    assert gate["question"] == "bo asks to undo one: “too early”. Undo it?"
     assert (await desk.aftermath.undo(run.incident, actor("amal"))).code == "already_offered"
     assert (await run.decide("@undo1", "amal", digest=gate["digest"])).accepted
     status = await run.until(lambda status: step_of(status, "one")["status"] == "undone")
