@@ -142,7 +142,7 @@ class RunChanged(Frozen):
 class ReviewOpened(Frozen):
     """Signal ``review_opened`` of a run to its incident: ``person`` broke the glass at ``step``, round ``round``.
 
-    ``roles`` own what it let through; the incident commander may review it, too.
+    ``roles`` own what it let through; the incident commander may review it, too. ``reason`` is the person's.
     """
 
     run: str
@@ -152,6 +152,7 @@ class ReviewOpened(Frozen):
     person: str
     roles: tuple[str, ...] = ()
     at: str = ""
+    reason: str = ""
 
 
 class ReviewRequest(Frozen):

@@ -143,7 +143,9 @@ def for_migration(new: RunPlan, state: RunState, facts: FactsSnapshot) -> Resume
     for approval in seed.approvals.values():
         if approval.approved:
             approval.void = VOID
-    seed.paused = state.paused
+    # Until its first step begins, and while it is paused, the run is still where the other one was: else the incident
+    # would be called contained meanwhile.
+    seed.paused, seed.reported_phase = state.paused, state.reported_phase
     return Resumed(seed, again)
 
 

@@ -76,6 +76,7 @@ class Reporter:
                 person=gate.decided_by[0],
                 roles=tuple(dict.fromkeys(role for need in gate.needs for role in need.roles)),
                 at=run.clock.stamp(),
+                reason=gate.break_glass or "",
             ),
         )
 

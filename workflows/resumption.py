@@ -69,6 +69,7 @@ def for_rerun(plan: RunPlan, state: RunState, facts: FactsSnapshot, person: str)
     found = stands(plan)
     again = to_come_anew(found, state)
     seed = fresh(state, facts)
+    seed.reported_phase = state.reported_phase
     reopen(found, seed, again)
     for key in again:
         own = seed.approvals.get(key)

@@ -15,7 +15,13 @@ def open_review(state: IncidentState, report: ReviewOpened, incident: str, now: 
         return None
     roles = list(dict.fromkeys((REVIEWER, *report.roles)))
     review = Review(
-        run=report.run, step=report.step, round=report.round, person=report.person, roles=roles, opened_at=report.at
+        run=report.run,
+        step=report.step,
+        round=report.round,
+        person=report.person,
+        roles=roles,
+        opened_at=report.at,
+        reason=report.reason,
     )
     state.reviews.append(review)
     return _notice(incident, review, now)
@@ -60,10 +66,19 @@ def _meant(state: IncidentState, request: ReviewRequest) -> tuple[Review | None,
     if len({one.run for one in waiting}) > 1:
         return None, "ambiguous_step", f"It waits in more than one run: {', '.join(one.run for one in waiting)}."
     if request.person == waiting[0].person:
-        return None, "requester", "You broke this glass, so somebody else must review it."
+        return None, "requester", "You broke this glass, so somebody else must review it. Nothing was recorded."
     if not set(request.roles) & set(waiting[0].roles):
-        return None, "wrong_role", f"It takes: {', '.join(waiting[0].roles)}."
+        return (
+            None,
+            "wrong_role",
+            f"Your roles do not review this. Nothing was recorded. It takes: {' or '.join(waiting[0].roles)}.",
+        )
     return waiting[0], "ok", ""
+
+
+def _question(review: Review) -> str:
+    why = f' and gave as reason: "{review.reason}".' if review.reason else "."
+    return f"{review.person} broke the glass at {review.step}{why} Was that justified?"
 
 
 def shown_review(review: Review) -> dict[str, Json]:
@@ -74,7 +89,7 @@ def shown_review(review: Review) -> dict[str, Json]:
         "item": None,
         "kind": "review",
         "digest": digest_of({"review": review.step, "run": review.run, "round": review.round}),
-        "question": f"{review.person} broke the glass at {review.step}. Was that justified?",
+        "question": _question(review),
         "who": {
             "needs": [{"roles": review.roles, "count": 1, "why": "the after-review of a break-glass"}],
             "excluded": [review.person],
@@ -84,7 +99,7 @@ def shown_review(review: Review) -> dict[str, Json]:
         "form": {},
         "decided": [],
         "until": None,
-        "next": "The incident cannot be closed before somebody has.",
+        "next": "The incident cannot be closed before somebody has said so.",
         "preview": [],
         "difference": [],
         "opened_at": review.opened_at,

@@ -324,6 +324,7 @@ class Review(BaseModel):
     person: str
     roles: list[str]
     opened_at: str
+    reason: str = ""
     verdict: str | None = None
     by: str = ""
     at: str | None = None

@@ -66,6 +66,8 @@ async def test_a_run_is_moved_to_a_new_version_by_the_digest_of_what_was_shown(h
     file.write_text(PLAYBOOK.replace("1.0.0", "1.1.0").replace("within: 15m", "within: 20m"))
     assert await shell.code("amal", "incident", "migrate", incident, "--to", str(file)) == "wrong_role"
     assert await shell.code("cleo", "incident", "migrate", incident, "--to", "7.7.7") == "not_found"
+    gone = (await shell.run("cleo", "incident", "migrate", incident, "--to", "nowhere.yaml")).stdout
+    assert "There is no file nowhere.yaml. Nothing was migrated." in gone and "not_found" in gone
     assert await shell.code("cleo", "incident", "migrate", incident, "--to", "1.0.0") == "no_change"
     shown = await shell.fine("cleo", "incident", "migrate", incident, "--to", str(file), "--dry-run")
     assert [step["step"] for step in shown["steps"] if step["change"] != "same"] == ["go"]

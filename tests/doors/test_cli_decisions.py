@@ -185,7 +185,8 @@ async def test_as_works_in_exercise_homes_only(house, shell):
     assert await shell.code(None, "incident", "show", incident, "--as", "amal") == "as_refused"
     (shell.home / "exercise-tokens.json").write_text(json.dumps({"amal": house.tokens["amal"]}))
     assert (await shell.fine(None, "incident", "show", incident, "--as", "amal"))["incident"] == incident
-    assert await shell.code(None, "incident", "show", incident, "--as", "bo") == "as_refused"
+    refused = json.loads((await shell.run(None, "incident", "show", incident, "--as", "bo")).stdout)
+    assert refused["code"] == "as_refused" and "knows amal." in refused["message"]
 
 
 # --- sent straight to Temporal, past the desk ---------------------------------------------------

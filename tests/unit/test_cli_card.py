@@ -194,6 +194,12 @@ def test_the_card_of_an_undo_does_not_say_that_it_can_be_undone_itself():
     assert "can be undone" not in card.question("INC-1", gate(kind="undo", preview=preview), NOW)
 
 
+def test_the_card_of_a_review_says_who_may_not_review():
+    entry = gate(kind="review", verdicts=["justified", "not_justified"], preview=[])
+    entry["who"] = {"needs": [{"roles": ["crm_owner"], "count": 1}], "excluded": ["cleo"]}
+    assert "may not review (broke the glass): cleo" in card.question("INC-1", entry, NOW)
+
+
 def test_who_is_left_to_decide_is_told_from_who_must_in_all():
     who = {"needs": [{"roles": ["crm_owner"], "count": 2}], "may": ["bo", "eve"]}
     assert "who: 2 of crm_owner (left: bo, eve)" in card.question("INC-1", gate(who=who), NOW)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from playbooks.plan import ActionStep, ApproveStep, Frame, PlannedStep, Quorum, RunPlan, Terminal, Waiting
 from tests.unit.test_resumption import FACTS, REF, ended
 from workflows.migration import VOID, for_migration, mapping
-from workflows.resumption import stands
+from workflows.resumption import for_rerun, stands
 from workflows.scope import path_of
 from workflows.state import Approval, FactsSnapshot, FrameState, RunState, StepRecord, Undoable
 
@@ -65,6 +65,14 @@ def test_a_part_that_is_done_of_a_step_that_changes_is_a_conflict() -> None:
     state = RunState(records={"one": failed}, undoable=[Undoable(key="one", path="one", action="lab.touch")])
     assert [each["code"] for each in mapping(old, new, state).conflicts] == ["partly_done"]
     assert mapping(old, old, state).conflicts == []
+
+
+def test_a_run_that_goes_on_is_where_the_other_one_was() -> None:
+    """Paused before its first step, it must not look as if containment were over."""
+    state = RunState(paused=True, reported_phase="contain", frames={"": FrameState()})
+    seed = for_migration(plan(action("one")), state, FactsSnapshot()).state
+    assert (seed.paused, seed.reported_phase) == (True, "contain")
+    assert for_rerun(plan(action("one")), state, FactsSnapshot(), "amal").state.reported_phase == "contain"
 
 
 def test_an_approval_whose_effects_are_not_all_done_is_asked_again_and_any_other_is_void() -> None:

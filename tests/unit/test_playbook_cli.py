@@ -193,6 +193,12 @@ def test_show_reads_aloud(capsys) -> None:
                  "applicable"):  # fmt: skip
         assert part in shown, part
     _, found = document(capsys, "show", name)
+    assert found["outputs"] == {}
+    outputs = "\noutputs:\n  n: {type: {list: integer}, value: '{{ [1] }}'}\n"
+    Path(name).write_text(Path(name).read_text() + outputs)
+    assert execute(["playbook", "validate", name]) == 0
+    assert execute(["playbook", "show", name]) == 0
+    assert "  output n: list[integer]\n" in capsys.readouterr().out
     assert found["id"] == "example" and len(found["digest"]) == 64 and found["outline"]
 
 

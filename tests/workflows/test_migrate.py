@@ -84,7 +84,9 @@ async def test_a_run_goes_on_under_a_new_version_from_where_it_stands(stage: Sta
     assert shown["free"] == ["three"] and shown["conflicts"] == []
     with pytest.raises(DeskRefusal) as refused:
         await desk.migrations.migrate(run.incident, actor("cleo"), None, "0" * 64, text=NEW)
-    assert refused.value.code == "digest_mismatch"
+    assert refused.value.code == "digest_mismatch" and "without --digest" in refused.value.next_step
+    with pytest.raises(DeskRefusal, match=r"1 problem, first .* Nothing was migrated"):
+        await desk.migrations.show(run.incident, actor("cleo"), None, text="steps: [")
     done = await desk.migrations.migrate(run.incident, actor("cleo"), None, shown["digest"][:12], "better", text=NEW)
     assert done.accepted and done.run == f"run/{run.incident}/probe/2"
     first = await run.status()

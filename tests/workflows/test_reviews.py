@@ -23,6 +23,7 @@ async def test_a_broken_glass_keeps_the_incident_open_until_somebody_else_review
         await asyncio.sleep(0.05)
     review = waiting[0]
     assert (review["kind"], review["step"], review["who"]["may"]) == ("review", "one", ["amal"])
+    assert review["question"] == 'cleo broke the glass at one and gave as reason: "it burns". Was that justified?'
     assert card.commands(run.incident, review)[0] == (
         f"stanch incident review {run.incident} one --verdict justified --reason 'WHY'"
     )

@@ -151,6 +151,8 @@ def migrate(
     Without --digest it shows every step that would change, and does nothing.
     """
     file = Path(to)
+    if file.suffix in (".yaml", ".yml") and not file.is_file():
+        fail("not_found", f"There is no file {clean(to)}. Nothing was migrated.")
     named = {"text": _text(file)} if file.is_file() else {"version": to}
     body = {"run": run, "reason": reason, **named}
     with connect(as_person) as api:
@@ -180,7 +182,7 @@ def _changes(incident: str, to: str, shown: dict[str, Any]) -> list[str]:
             now = f"is {step['now']}" if kept else ""
             lines.append(f"  {step['change']:<8} {clean(step['step']):<28} {now}".rstrip())
     lines += [f"  no approval step covers it any more: {clean(step)}" for step in shown["free"]]
-    lines += [f"  CONFLICT {clean(each['step'])}: {each['message']}" for each in shown["conflicts"]]
+    lines += [f"  CONFLICT {clean(each['step'])}: {each['message']} [{each['code']}]" for each in shown["conflicts"]]
     if shown["conflicts"]:
         return [*lines, "It cannot be migrated like this."]
     word = card.shell(to)

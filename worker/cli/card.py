@@ -348,7 +348,8 @@ def _who(entry: Mapping[str, Any]) -> list[str]:
     if who.get("reachable") is False:
         lines += _wrap("NOT ENOUGH PEOPLE may decide this: add one (stanch people add), or break the glass.", "  ")
     if who.get("excluded"):
-        lines += _wrap(f"may not approve (asked for it): {', '.join(map(clean, who['excluded']))}", "  ")
+        barred = "may not review (broke the glass)" if entry["kind"] == "review" else "may not approve (asked for it)"
+        lines += _wrap(f"{barred}: {', '.join(map(clean, who['excluded']))}", "  ")
     decided = [f"{clean(vote['person'])} {vote['verdict']}" for vote in entry.get("decided") or ()]
     lines += _wrap(f"decided so far: {', '.join(decided) or 'nobody'}", "  ")
     return lines

@@ -201,11 +201,12 @@ def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClie
         tokens = written(folder / TOKENS_FILE)
         token = tokens.get(as_person, "")
         if not token:
-            known = ", ".join(sorted(tokens)) or "nobody"
             raise ApiError(
                 "as_refused",
-                f"--as works in demo and exercise homes only; {folder} knows {known}. Nothing was done.",
-                "Set STANCH_TOKEN to your own token instead.",
+                f"--as {as_person}: {folder} is no demo's or exercise's home. Nothing was done."
+                if not tokens
+                else f"--as {as_person}: {folder} knows {', '.join(sorted(tokens))}. Nothing was done.",
+                "" if tokens else "Set STANCH_TOKEN to your own token instead.",
             )
     if need_token and not token:
         raise ApiError(

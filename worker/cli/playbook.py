@@ -115,6 +115,8 @@ def show_(name: str, as_json: bool) -> None:
     for name_, field in document["inputs"].items():
         need = "" if field["required"] else ", optional"
         show(f"  input {name_}: {field['type']}{need}  {clean(field['description'])}")
+    for name_, type_ in document["outputs"].items():
+        show(f"  output {name_}: {type_}")
     for line in document["outline"]:
         show(f"  {clean(line)}")
 

@@ -23,6 +23,8 @@ from workflows.messages import After, HandOverRequest, Receipt, RunInput
 from workflows.migration import Migration, for_migration, mapping
 from workflows.state import RunState
 
+MIGRATED = "migrated"
+"""What a playbook with problems is refused for."""
 PATIENCE = 20.0
 """Seconds within which a run that was told to hand over has ended."""
 
@@ -69,7 +71,9 @@ class Migrations:
         shown = _document(given, plan, digest, found)
         if not str(shown["digest"]).startswith(agreed) or len(agreed) < 12:
             raise DeskRefusal(
-                "digest_mismatch", "What would change now is not what you were shown. Nothing was migrated."
+                "digest_mismatch",
+                "What would change now is not what you were shown. Nothing was migrated.",
+                "Give the command again without --digest: it shows what would change now.",
             )
         _refuse_conflicts(found)
         if live:
@@ -115,7 +119,7 @@ class Migrations:
         known = {name: value for name, value in values.items() if name in source.playbook.inputs}
         facts = snapshot_of(self._views.known(incident)).values()
         context = given.plan.context
-        plan, digest = frozen(self._installation, source, known, facts, ask=True, context=context)
+        plan, digest = frozen(self._installation, source, known, facts, ask=True, context=context, what=MIGRATED)
         if digest == given.plan_digest:
             raise DeskRefusal("no_change", f"{given.run} follows this very plan already. Nothing was migrated.")
         return live, given, plan, digest, mapping(given.plan, plan, state)
@@ -124,7 +128,7 @@ class Migrations:
         if text:
             source, problems = load_text(text, "playbook.yaml")
             if source is None:
-                raise refused(playbook, problems)
+                raise refused(playbook, problems, MIGRATED)
         else:
             source = self._installation.library.get(playbook)
             if source is None or source.playbook.version != version:

@@ -48,8 +48,9 @@ def frozen(
     ask: bool,
     judged: Sequence[Problem] | None = None,
     context: RunContext | None = None,
+    what: str = "started",
 ) -> tuple[RunPlan, str]:
-    """The plan of a playbook with these inputs, and its digest.
+    """The plan of a playbook with these inputs, and its digest; ``what`` is what a refusal says was not done.
 
     Raises:
         DeskRefusal: ``playbook_problems``, with each at its place.
@@ -65,16 +66,17 @@ def frozen(
     )
     errors = [problem for problem in compiled.problems if problem.severity == "error"]
     if compiled.plan is None or errors:
-        raise refused(source.playbook.id, errors or list(compiled.problems))
+        raise refused(source.playbook.id, errors or list(compiled.problems), what)
     return compiled.plan, compiled.digest
 
 
-def refused(playbook: str, problems: Sequence[Problem]) -> DeskRefusal:
-    """The refusal of a playbook that has problems."""
+def refused(playbook: str, problems: Sequence[Problem], what: str = "started") -> DeskRefusal:
+    """The refusal of a playbook that has problems; ``what`` was not done: ``started`` or ``migrated``."""
     first = problems[0]
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return DeskRefusal(
         "playbook_problems",
-        f"{playbook} cannot be started: {first.file}:{first.line}:{first.column}: {first.message} Nothing was started.",
-        f"Mend it, check with `stanch playbook validate`, then start again ({len(problems)} problems).",
+        f"{playbook} has {count}, first {first.file}:{first.line}:{first.column}: {first.message} Nothing was {what}.",
+        "Mend it, check it with `stanch playbook validate`, then give the command again.",
         details={"problems": [problem.as_json() for problem in problems]},
     )

@@ -86,6 +86,7 @@ def described(source: Source) -> dict[str, Any]:
         "labels": playbook.model_dump(mode="json")["labels"],
         "digest": source.digest,
         "inputs": inputs(source),
+        "outputs": {name: output.type for name, output in playbook.outputs.items()},
         "outline": [
             *_outline(playbook.steps),
             *(["always:", *_outline(playbook.always, 1)] if playbook.always else []),

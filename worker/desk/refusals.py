@@ -48,7 +48,7 @@ STATUS = {
 
 NEXT = {
     "unknown_person": "Set STANCH_TOKEN to a token of yours; `stanch people token NAME` makes one.",
-    "requester": "Ask another person with the role, escalate, or use break-glass.",
+    "requester": "Ask another person with the role; `stanch incident show` says who may.",
     "already_decided": "A second person has to decide; `stanch incident show` says who may.",
     "digest_mismatch": "Look at what waits now with `stanch incident show`, then decide by its digest.",
     "plan_changed": "Look at what waits now with `stanch incident show`, then decide by its digest.",

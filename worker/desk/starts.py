@@ -106,7 +106,7 @@ class Starts:
             raise DeskRefusal(
                 "not_found",
                 f"There is no playbook {playbook}. Nothing was started.",
-                "`stanch playbook list` shows them all.",
+                "`stanch playbook list` shows them all; start one by its id. Your folders: `playbooks` in stanch.toml.",
             )
         return found
 
