@@ -54,6 +54,16 @@ async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
         "It was undone at ",
     ):
         assert part in story, story
+    undo = await shell.fine("vic", "incident", "why", incident, "@undo")
+    story = " ".join(undo["sentences"])
+    for part in (
+        f"cleo asked to undo one of run/{incident}/contain-things/2, in {offered['run']}.",
+        "amal (crm_owner) approved at",
+        "Taken back: one. All that could be taken back is.",
+    ):
+        assert part in story, story
+    assert (undo["asked_by"], undo["undone"], undo["left"], undo["status"]) == ("cleo", ["one"], [], "undone")
+    assert await shell.code("vic", "incident", "why", incident, "@undo7") == "not_found"
     first = await shell.fine("vic", "incident", "why", incident, "one", "--run", f"run/{incident}/contain-things/1")
     assert first["status"] == "failed" and "chose to stop" in " ".join(first["sentences"])
     assert await shell.code("vic", "incident", "why", incident, "one", "--run", "run/elsewhere") == "not_found"

@@ -12,6 +12,7 @@ from playbooks.policy import Policy
 from tests.books import ACTIONS, loaded, whole
 from worker.desk.why import why
 from worker.desk.why_record import Known, split, targets, when
+from worker.desk.why_undo import of_undo, why_undo
 
 RUN = "run/INC-2026-1/example/1"
 STEPS = """\
@@ -245,3 +246,31 @@ def test_names_of_steps_and_instants() -> None:
     assert split("cut[x]") is None and split("") is None and split("a]b") is None
     assert when(at(1)) == "2026-11-25 03:01:00Z" and when(None) == "an unknown time"
     assert targets(1) == "1 target" and targets(0) == "0 targets"
+
+
+def test_an_undo_tells_who_asked_what_was_taken_back_and_what_was_left() -> None:
+    def of(kind: str, step: str, minute: int, actor: str = "stanch", **body: Any) -> dict[str, Any]:
+        return entry(kind, step, minute, actor, digest="f" * 64, round=1, gate="undo", **body)
+
+    before, vote = (
+        entry("step.undone", "free", 1),
+        of("decision.accepted", "", 3, "amal", verdict="approve", roles=["crm_owner"]),
+    )
+    del vote["body"]["step"]
+    entries = [before, of("gate.opened", "@undo1", 2, needs=[{"roles": ["crm_owner"], "count": 1}]),
+               vote,
+               of("gate.closed", "@undo1", 3, status="approved", verdict="approve"),
+               entry("step.undone", "cut", 4), entry("undo.failed", "free", 4, code="not_ours"),
+               entry("undo.finished", "", 5, key="@undo1", end="partly"), entry("step.undone", "look", 6)]  # fmt: skip
+    undo = {"key": "@undo1", "person": "bo", "step": None, "end": "partly", "left": ["free: Somebody changed it."]}
+    known = Known(run=RUN, plan=plan(), plan_digest="p" * 64, given={}, facts={}, status={"undos": [undo]},
+                  entries=[{"seq": number, **each} for number, each in enumerate(entries, 1)])  # fmt: skip
+    assert of_undo(known.status, "@undo1") == undo and of_undo(known.status, "@undo2") is None
+    document = why_undo(known, undo)
+    assert text(document) == (
+        f"bo asked to undo what the run did, in {RUN}. "
+        "Its undo was offered to 1 of crm_owner at 2026-11-25 03:02:00Z (digest ffffffffffff…). "
+        "amal (crm_owner) approved at 2026-11-25 03:03:00Z. "
+        "Taken back: cut. It is not complete. Left: free: Somebody changed it."
+    )
+    assert document["entries"] == [2, 3, 4, 5, 6]

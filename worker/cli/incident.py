@@ -136,7 +136,7 @@ def timeline(incident_id: str, after: int, as_person: str | None, as_json: bool)
 def why(incident_id: str, step: str, run: str | None, as_person: str | None, as_json: bool) -> None:
     """Why STEP ran, or did not. The facts, rule, approvals and plan behind it, from the record.
 
-    STEP is a step's id or path; an item of a for_each is STEP[2].
+    STEP is a step's id or path; an item of a for_each is STEP[2]; an undo is @undo, as `show` names it.
     """
     with connect(as_person) as api:
         told = api.get(at("incidents", incident_id, "why"), step=step, run=run)
@@ -146,7 +146,8 @@ def why(incident_id: str, step: str, run: str | None, as_person: str | None, as_
     for sentence in told["sentences"]:
         show(clean(sentence))
     book, entries = told["playbook"], ", ".join(map(str, told["entries"])) or "none"
-    show(f"{clean(book['id'])} {clean(book['version'])}, line {book['line']}; plan {clean(told['plan_digest'])[:12]}…")
+    line = "" if book["line"] is None else f"line {book['line']}; "
+    show(f"{clean(book['id'])} {clean(book['version'])}, {line}plan {clean(told['plan_digest'])[:12]}…")
     show(f"Journal entries: {entries}")
 
 

@@ -13,6 +13,7 @@ from worker.desk.refusals import DeskRefusal
 from worker.desk.retries import with_retries
 from worker.desk.why import why
 from worker.desk.why_record import Known, split
+from worker.desk.why_undo import UNDO, of_undo, why_undo
 from worker.store import Store
 from workflows.scope import PlanIndex
 
@@ -141,6 +142,8 @@ class Views:
             DeskRefusal: ``not_found``; ``ambiguous_step`` where several runs have it and none is named.
         """
         record = self.known(incident)
+        if UNDO.fullmatch(step):
+            return await self._why_undo(incident, step, run)
         parts = split(step)
         ids = [each for each in self.run_ids(incident) if run is None or each == run]
         held = {each: plan for each in ids if (plan := self._store.incidents.plan(each)) is not None}
@@ -180,6 +183,29 @@ class Views:
             before=earlier[1:],
         )
         return {"incident": incident, **why(known, *parts)}
+
+    async def _why_undo(self, incident: str, key: str, run: str | None) -> dict[str, Any]:
+        """The newest undo of that name, in the run if one is named."""
+        for name in reversed([each for each in self.run_ids(incident) if run in (None, each)]):
+            status, plan = await self.status(name) or {}, self._store.incidents.plan(name)
+            undo = of_undo(status, key)
+            if undo is None or plan is None:
+                continue
+            known = Known(
+                run=name,
+                plan=RunPlan.model_validate(plan["plan"]),
+                plan_digest=plan["digest"],
+                entries=self._store.journal.entries(incident),
+                status=status,
+                given=self._store.incidents.load_run(name) or {},
+                facts={},
+            )
+            return {"incident": incident, **why_undo(known, undo)}
+        raise DeskRefusal(
+            "not_found",
+            f"No undo {key} was offered in {run or 'any run'} of {incident}. Nothing was done.",
+            f"`stanch incident undo {incident}` asks for one.",
+        )
 
     async def overview(self) -> list[dict[str, Any]]:
         """One row for each incident, newest first, from snapshots."""
