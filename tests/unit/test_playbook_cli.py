@@ -42,6 +42,15 @@ def test_a_good_playbook(capsys) -> None:
     assert "fine" in capsys.readouterr().out
 
 
+def test_tests_of_playbooks_are_passed_over_and_never_called_fine(capsys) -> None:
+    files = [written(GOOD), written("cases: {}\n", "book.test.yaml")]
+    assert execute(["playbook", "validate", *files]) == 0
+    said = capsys.readouterr()
+    assert "1 playbook is fine" in said.out and "Tests were passed over (1)" in said.err
+    assert execute(["playbook", "validate", files[1]]) == 1
+    assert "stanch playbook test" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "code"),
     [

@@ -129,12 +129,18 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
     for path in files:
         if not path.is_file():
             fail("not_found", f"There is no file {path}. Nothing was checked.")
-    from playbooks.loader import Library, load
+    from playbooks.loader import TESTS, Library, load
     from playbooks.problems import in_order
 
     found: list[Any] = []
     sources = []
-    for path in dict.fromkeys(files):
+    tests = [path for path in files if path.name.endswith(TESTS)]
+    if len(tests) == len(files):
+        fail("not_found", "These are tests of playbooks. Nothing was checked.", "`stanch playbook test` runs them.")
+    if tests:
+        # As a pattern such as *.yaml gives them.
+        say(f"stanch: Tests were passed over ({len(tests)}); `stanch playbook test` runs them.")
+    for path in dict.fromkeys(path for path in files if path not in tests):
         source, problems = load(path)
         found += problems
         sources += [] if source is None else [source]
@@ -147,7 +153,7 @@ def validate(files: tuple[Path, ...], as_json: bool) -> None:
     else:
         _print(found)
         if not errors:
-            fine = "1 playbook is" if len(files) == 1 else f"{len(files)} playbooks are"
+            fine = "1 playbook is" if len(sources) == 1 else f"{len(sources)} playbooks are"
             show(f"{fine} fine" + (f", with {len(found)} warning(s)." if found else "."))
     if errors:
         raise click.exceptions.Exit(1)
