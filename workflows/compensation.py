@@ -90,7 +90,8 @@ def ask_undo(run: Run, request: UndoRequest) -> Receipt:
     )
     state.undos.append(asked)
     run.note("undo.asked", actor=request.person, door="desk", text=request.reason, key=asked.key, of=request.step)
-    message = f"Asked: {len(wanted)} effects are previewed; then the undo waits for approval at {asked.key}."
+    effects = "1 effect is" if len(wanted) == 1 else f"{len(wanted)} effects are"
+    message = f"Asked: {effects} previewed; then the undo waits for approval at {asked.key}."
     return Receipt(accepted=True, message=message, run=run.input.run)
 
 

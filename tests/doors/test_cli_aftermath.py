@@ -34,7 +34,7 @@ async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
     assert [effect["id"] for effect in house.env.world.effects()] == ["x"]
     assert await shell.code("cleo", "incident", "rerun", incident) == "nothing_failed"
 
-    offered = await shell.fine("cleo", "incident", "undo", incident, "--step", "one")
+    offered = await shell.fine("cleo", "incident", "undo", incident, "--step", "one", "--reason", "wrong x")
     assert offered["run"].endswith("/3") and [part["step"] for part in offered["offers"][0]["preview"]] == ["one"]
     digest = offered["offers"][0]["digest"]
     shown = (await shell.run("cleo", "incident", "undo", incident)).stderr
@@ -57,7 +57,7 @@ async def test_what_failed_is_rerun_and_then_everything_is_undone(house, shell):
     undo = await shell.fine("vic", "incident", "why", incident, "@undo")
     story = " ".join(undo["sentences"])
     for part in (
-        f"cleo asked to undo one of run/{incident}/contain-things/2, in {offered['run']}.",
+        f"cleo asked to undo one of run/{incident}/contain-things/2, in {offered['run']} (“wrong x”).",
         "amal (crm_owner) approved at",
         "Taken back: one. All that could be taken back is.",
     ):

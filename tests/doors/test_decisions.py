@@ -42,6 +42,7 @@ async def test_from_start_to_end_by_two_owners_and_the_privacy_officer(house):
         "go asked 2 of crm_owner to approve",
         "showing 1 target ",
         "amal (crm_owner) approved",
+        "(“as shown”)",
         "bo (crm_owner) approved",
         "Nothing that was approved had changed when it ran.",
         "1 changed; verified by reading back.",

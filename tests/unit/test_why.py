@@ -122,6 +122,15 @@ def test_an_approved_effect_is_told_from_its_condition_to_its_end() -> None:
     assert [decision["person"] for decision in document["approvals"][0]["decisions"]] == ["amal", "bruno"]
 
 
+def test_a_reason_is_told_with_who_gave_it_and_refusals_are_counted() -> None:
+    refused = entry("decision.refused", "go", 2, "cleo", digest="d" * 64, code="wrong_role")
+    story = [OPENED, {**AMAL, "text": "seen in the log"}, {**BRUNO, "text": "x" * 400}]
+    once = text(told("cut", *story, refused, steps=[{"path": "cut", "status": "pending"}]))
+    assert "approved at 2026-11-25 03:02:00Z (“seen in the log”) and bruno" in once
+    assert f"(“{'x' * 299}…”)" in once and "1 decision was refused." in once
+    assert "2 decisions were refused." in text(told("cut", *story, refused, refused))
+
+
 @pytest.mark.parametrize(
     ("step", "entries", "shown", "expected"),
     [

@@ -46,7 +46,11 @@ def undo(
             return
         if offers:
             _show(incident_id, offers)
-            fail("digest_mismatch", "Nothing was undone.", "Say what you accept: --digest (and --run).")
+            fail(
+                "digest_mismatch",
+                "An undo waits already, as shown. Nothing was asked anew, and nothing was undone.",
+                "To approve it give its --digest.",
+            )
         answer = api.post(at("incidents", incident_id, "undo"), {"run": run, "step": step, "reason": reason})
         until = time.monotonic() + PATIENCE
         while not offers and time.monotonic() < until:

@@ -5,20 +5,19 @@ earlier run is then part of the later one's past, and whoever names it means the
 """
 
 import secrets
-import uuid
 from typing import Any
 
 from pydantic import ValidationError
 from temporalio.client import Client
 
-from playbooks.contract import Json, NewEntry
+from playbooks.contract import Json
 from worker.desk.decisions import Actor
 from worker.desk.delivery import deliver
+from worker.desk.entries import entry_of
 from worker.desk.open_incidents import CLOSED
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.starts import Starts, snapshot_of
-from worker.desk.times import stamp
 from worker.desk.views import ENDED, Views
 from worker.store import Store
 from workflows.compensation import beyond_undo, nothing_to_undo
@@ -186,15 +185,8 @@ class Aftermath:
                 "state": None,
             }
         )
-        entry = NewEntry(
-            key=f"desk/{after.verb}/{uuid.uuid4()}",
-            kind=f"run.{after.verb}_asked",
-            at=stamp(),
-            actor=actor.name,
-            door=actor.door,
-            body={"run": run, "of": after.of, "step": after.step, **body},
-            text=after.reason,
-        )
+        about = {"run": run, "of": after.of, "step": after.step, **body}
+        entry = entry_of(actor.name, actor.door, f"run.{after.verb}_asked", about, after.reason)
         self._store.journal.append(given.incident, [entry])
         confirmed = await self._starts.go_on(later)
         message = f"{run} goes on from {after.of}: {what}."

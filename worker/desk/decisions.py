@@ -3,16 +3,16 @@
 import logging
 import secrets
 import time
-import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client
 
-from playbooks.contract import Decision, DecisionReceipt, Json, NewEntry
+from playbooks.contract import Decision, DecisionReceipt, Json
 from playbooks.digest import sign_decision
 from worker.desk.delivery import deliver
+from worker.desk.entries import entry_of
 from worker.desk.nonces import Nonces
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
@@ -194,15 +194,7 @@ class Decisions:
         self._refused(incident, actor.name, actor.door, body)
 
     def _refused(self, incident: str, actor: str, door: str, body: dict[str, Json]) -> None:
-        entry = NewEntry(
-            key=f"desk/refused/{uuid.uuid4()}",
-            kind="decision.refused",
-            at=stamp(),
-            actor=actor,
-            door=door,
-            body=body,
-        )
-        self._store.journal.append(incident, [entry])
+        self._store.journal.append(incident, [entry_of(actor, door, "decision.refused", body)])
 
 
 def _check(choice: Choice) -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import uuid
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client
 from temporalio.service import RPCError
 
-from playbooks.contract import NewEntry
 from worker.bundle import ExportRefused, export
 from worker.bundle_histories import fetch_histories
 from worker.desk.aftermath import Aftermath
 from worker.desk.decisions import Actor, Decisions
+from worker.desk.entries import entry_of
 from worker.desk.life import Life
 from worker.desk.migrations import Migrations
 from worker.desk.outbox import Outbox
@@ -25,7 +24,6 @@ from worker.desk.reconcile import Reconciler
 from worker.desk.refusals import DeskRefusal
 from worker.desk.standing import StandingApprovals
 from worker.desk.starts import Starts
-from worker.desk.times import stamp
 from worker.desk.views import Views, hold_document
 from worker.store import Store
 
@@ -86,14 +84,8 @@ class Desk:
         self.views.known(incident)
         workflows = [f"incident/{incident}", *self.store.incidents.runs(incident)]
         histories = await fetch_histories(self.client, workflows)
-        entry = NewEntry(
-            key=f"exported/{uuid.uuid4().hex}",
-            kind="incident.exported",
-            at=stamp(),
-            actor=actor.name,
-            door=actor.door,
-            body={"histories": len(histories.held), "histories_missing": len(histories.missing)},
-        )
+        kept = {"histories": len(histories.held), "histories_missing": len(histories.missing)}
+        entry = entry_of(actor.name, actor.door, "incident.exported", kept)
         try:
             await asyncio.to_thread(export, self.store, incident, target, histories, by=entry)
         except ExportRefused as error:

@@ -1,15 +1,15 @@
 """The rest of an incident's life: pause, cancel, facts, clocks, close, and the hold over everything."""
 
 import secrets
-import uuid
 
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from playbooks.contract import Json, NewEntry
+from playbooks.contract import Json
 from playbooks.digest import sha256_hex
 from worker.desk.decisions import Actor
 from worker.desk.delivery import deliver
+from worker.desk.entries import entry_of
 from worker.desk.open_incidents import note_in_open
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
@@ -214,13 +214,4 @@ class Life:
         return await deliver(self._client, f"incident/{incident}", update, body, Receipt, update_id)
 
     def _note(self, incident: str, actor: Actor, kind: str, body: dict[str, Json], text: str) -> None:
-        entry = NewEntry(
-            key=f"desk/{kind}/{uuid.uuid4()}",
-            kind=kind,
-            at=stamp(),
-            actor=actor.name,
-            door=actor.door,
-            body=body,
-            text=text,
-        )
-        self._store.journal.append(incident, [entry])
+        self._store.journal.append(incident, [entry_of(actor.name, actor.door, kind, body, text)])

@@ -1,9 +1,7 @@
 """What concerns every open incident goes into the record of each."""
 
-import uuid
-
-from playbooks.contract import Json, NewEntry
-from worker.desk.times import stamp
+from playbooks.contract import Json
+from worker.desk.entries import entry_of
 from worker.store import Store
 
 CLOSED = frozenset({"closed", "false_alarm"})
@@ -15,13 +13,4 @@ def note_in_open(
     """Write an entry into the journal of each incident that is open."""
     for record in store.incidents.list():
         if record.get("status", "open") not in CLOSED:
-            entry = NewEntry(
-                key=f"desk/{kind}/{uuid.uuid4()}",
-                kind=kind,
-                at=stamp(),
-                actor=actor,
-                door=door,
-                body=body or {},
-                text=text,
-            )
-            store.journal.append(record["incident"], [entry])
+            store.journal.append(record["incident"], [entry_of(actor, door, kind, body, text)])

@@ -1,13 +1,13 @@
 """Standing approvals: an owner approves in advance what fits, until a date; listed, revocable, on record."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from playbooks.contract import ActionFacts, Json, NewEntry, StandingApproval
+from playbooks.contract import ActionFacts, Json, StandingApproval
 from playbooks.policy import owners_of
 from worker.desk.decisions import Actor
+from worker.desk.entries import entry_of
 from worker.desk.plans import Installation
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
@@ -118,13 +118,4 @@ class StandingApprovals:
         return next(row for row in self.list() if row["id"] == id_)
 
     def _note(self, actor: Actor, kind: str, body: dict[str, Json], reason: str) -> None:
-        entry = NewEntry(
-            key=f"{kind}/{uuid.uuid4().hex}",
-            kind=kind,
-            at=stamp(),
-            actor=actor.name,
-            door=actor.door,
-            body=body,
-            text=reason,
-        )
-        self._store.journal.append(CHAIN, [entry])
+        self._store.journal.append(CHAIN, [entry_of(actor.name, actor.door, kind, body, reason)])

@@ -16,9 +16,10 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
 from playbooks.compile import validate
-from playbooks.contract import Json, NewEntry
+from playbooks.contract import Json
 from playbooks.plan import RunPlan
 from playbooks.problems import Problem
+from worker.desk.entries import entry_of
 from worker.desk.not_started import tell_nothing_ran
 from worker.desk.plans import Installation, frozen, standing
 from worker.desk.playbooks import imagined, listing
@@ -84,14 +85,8 @@ class Starts:
             facts={name: fact.model_dump(mode="json") for name, fact in facts.items()},
             opened_by=person,
         )
-        entry = NewEntry(
-            key="desk/requested",
-            kind="incident.requested",
-            at=stamp(),
-            actor=person,
-            door=door,
-            body={"playbook": playbook, "inputs": sorted(inputs)},
-        )
+        asked: dict[str, Json] = {"playbook": playbook, "inputs": sorted(inputs)}
+        entry = entry_of(person, door, "incident.requested", asked, key="desk/requested")
         self._store.journal.append(incident, [entry])
         return await self.run(incident, playbook, inputs, starters=(person,), count=0)
 

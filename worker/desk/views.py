@@ -23,6 +23,9 @@ DRAFT_KEYS = ("regime", "stage", "title", "due", "applies", "candidate", "clock"
 STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "pass", "status", "waiting_for", "code")
 STEP_MORE = ("message", "summary", "changed", "verified", "affected", "by", "started_at", "finished_at")
 
+REASONED = ("decision.", "undo.asked")
+"""Kinds of entries whose text is why a person did it."""
+
 
 class Views:
     """Reads incidents and runs.
@@ -176,7 +179,7 @@ class Views:
             run=name,
             plan=plans[name],
             plan_digest=held[name]["digest"],
-            entries=self._store.journal.entries(incident),
+            entries=self._told(incident),
             status=await self.status(name) or {"status": "starting", "steps": []},
             given=given[name],
             facts=status.get("facts") or record.get("facts") or {},
@@ -195,7 +198,7 @@ class Views:
                 run=name,
                 plan=RunPlan.model_validate(plan["plan"]),
                 plan_digest=plan["digest"],
-                entries=self._store.journal.entries(incident),
+                entries=self._told(incident),
                 status=status,
                 given=self._store.incidents.load_run(name) or {},
                 facts={},
@@ -206,6 +209,19 @@ class Views:
             f"No undo {key} was offered in {run or 'any run'} of {incident}. Nothing was done.",
             f"`stanch incident undo {incident}` asks for one.",
         )
+
+    def _told(self, incident: str) -> list[dict[str, Any]]:
+        """The journal, with what people gave as their reasons, which the journal itself only refers to."""
+        entries = self._store.journal.entries(incident)
+        for entry in entries:
+            ref = entry["body"].get("text_ref")
+            if ref and entry["kind"].startswith(REASONED):
+                try:
+                    entry["text"] = self._store.evidence.read(ref).decode(errors="replace")
+                except (FileNotFoundError, ValueError):
+                    # The record is told as far as it goes; `stanch evidence verify` finds what is missing.
+                    continue
+        return entries
 
     async def overview(self) -> list[dict[str, Any]]:
         """One row for each incident, newest first, from snapshots."""

@@ -5,6 +5,9 @@ from typing import Any
 
 from worker.desk.why_record import Telling, covering, targets, when
 
+LONGEST = 300
+"""Characters of a person's reason that a sentence repeats."""
+
 
 def asked(telling: Telling) -> list[dict[str, Any]]:
     """Every question about the step: of the approve step that covers it, and its own; oldest first."""
@@ -40,6 +43,7 @@ def decisions_of(entries: Iterable[Mapping[str, Any]], kinds: Sequence[str]) -> 
             "verdict": entry["body"].get("verdict"),
             "at": entry["at"],
             "digest": entry["body"].get("digest"),
+            "reason": entry.get("text", ""),
         }
         for entry in entries
         if entry["kind"] == "decision.accepted" and entry["body"].get("gate") in kinds
@@ -125,15 +129,21 @@ def _said(gate: Mapping[str, Any]) -> list[str]:
     return [f"{asking} at {when(gate['opened_at'])}{shown}{again} (digest {gate['digest'][:12]}…).", _ended(gate)]
 
 
+def because(reason: str) -> str:
+    """A person's reason as the end of a clause; nothing without one."""
+    return f" (“{reason if len(reason) <= LONGEST else reason[: LONGEST - 1] + '…'}”)" if reason else ""
+
+
 def _ended(gate: Mapping[str, Any]) -> str:
     votes = [
         f"{vote['person']} ({', '.join(vote['roles']) or 'no role'}) "
-        f"{_SAID.get(vote['verdict'], vote['verdict'])} at {when(vote['at'])}"
+        f"{_SAID.get(vote['verdict'], vote['verdict'])} at {when(vote['at'])}{because(vote['reason'])}"
         for vote in gate["decisions"]
     ]
     who = " and ".join(votes)
     more = f" {', '.join(map(str, gate['escalated']))} was asked too." if gate["escalated"] else ""
-    more += f" {gate['refused']} decision(s) were refused." if gate["refused"] else ""
+    if gate["refused"]:
+        more += " 1 decision was refused." if gate["refused"] == 1 else f" {gate['refused']} decisions were refused."
     if gate["status"] == "open":
         return (f"So far {who}." if who else "Nobody has answered yet.") + more
     if gate["status"] == "expired":

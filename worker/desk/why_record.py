@@ -20,7 +20,7 @@ class Known:
     plan: RunPlan
     plan_digest: str
     entries: Sequence[Mapping[str, Any]]
-    """The incident's journal, in order."""
+    """The incident's journal, in order; ``text`` is what a person said with an entry, where the store holds it."""
     status: Mapping[str, Any]
     given: Mapping[str, Any]
     """The run's input as it was saved before the start."""

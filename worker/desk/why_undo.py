@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from playbooks.plan import NoteStep, PlannedStep
-from worker.desk.why_people import asked
+from worker.desk.why_people import asked, because
 from worker.desk.why_record import Known, Telling
 
 UNDO = re.compile(r"@undo\d*")
@@ -82,7 +82,13 @@ def _asked(known: Known, undo: Mapping[str, Any]) -> str:
         return f"{known.run} was cancelled, and so it offered to undo {what}."
     after = known.given.get("after") or {}
     of = f" of {after['of']}" if after.get("verb") == "undo" else ""
-    return f"{undo['person']} asked to undo {what}{of}, in {known.run}."
+    given = (entry.get("text") for entry in known.entries if entry["kind"] == "undo.asked" and _of(known, entry, undo))
+    why = because(str(next(given, None) or after.get("reason") or ""))
+    return f"{undo['person']} asked to undo {what}{of}, in {known.run}{why}."
+
+
+def _of(known: Known, entry: Mapping[str, Any], undo: Mapping[str, Any]) -> bool:
+    return (entry["body"].get("run"), entry["body"].get("key")) == (known.run, undo["key"])
 
 
 def _in_its_time(known: Known, key: str, kind: str) -> Sequence[Mapping[str, Any]]:

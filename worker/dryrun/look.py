@@ -19,7 +19,7 @@ from activities.errors import ActionError, Broken, InvalidParams, Timeout
 from activities.execution import log_bug
 from playbooks.contract import ActionCall, EvidenceRef, Json, Preview, Risk, RunContext, TargetSet, Verb
 from playbooks.digest import sha256_hex
-from worker.store.evidence import SAMPLE
+from worker.store.evidence import LINES, lines, target_set
 from worker.systems import ConnectedSystems
 
 
@@ -54,10 +54,8 @@ class Scratch:
     ) -> TargetSet:
         """Keep targets, one JSON line each."""
         kept = [dict(row) for row in rows]
-        content = b"".join(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in kept)
-        ref = self.put(incident, content, name=name, media_type="application/jsonl", source=source, actor=actor)
-        sample = tuple(str(row["id"]) for row in kept[:SAMPLE])
-        return TargetSet(ref=ref.ref, sha256=ref.sha256, count=len(kept), sample=sample)
+        ref = self.put(incident, lines(kept), name=name, media_type=LINES, source=source, actor=actor)
+        return target_set(ref, kept)
 
 
 class Look:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -15,8 +15,20 @@ from worker.store.database import Database, stamp
 from worker.store.schema import evidence
 
 SAMPLE = 20
+LINES = "application/jsonl"
 CHUNK = 1024 * 1024
 Append = Callable[[str, list[NewEntry]], list[int]]
+
+
+def lines(rows: Iterable[Mapping[str, Json]]) -> bytes:
+    """Rows as JSON lines, the same rows always as the same bytes."""
+    return b"".join(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in rows)
+
+
+def target_set(ref: EvidenceRef, rows: Sequence[Mapping[str, Json]]) -> TargetSet:
+    """Targets that lie in evidence as ``lines``, each with ``id``."""
+    sample = tuple(str(row["id"]) for row in rows[:SAMPLE])
+    return TargetSet(ref=ref.ref, sha256=ref.sha256, count=len(rows), sample=sample)
 
 
 class Evidence:
@@ -61,10 +73,8 @@ class Evidence:
     ) -> TargetSet:
         """Keep targets, one JSON line each, each with ``id``."""
         kept = [dict(row) for row in rows]
-        content = b"".join(json.dumps(row, sort_keys=True, ensure_ascii=False).encode() + b"\n" for row in kept)
-        ref = self.put(incident, content, name=name, media_type="application/jsonl", source=source, actor=actor)
-        sample = tuple(str(row["id"]) for row in kept[:SAMPLE])
-        return TargetSet(ref=ref.ref, sha256=ref.sha256, count=len(kept), sample=sample)
+        ref = self.put(incident, lines(kept), name=name, media_type=LINES, source=source, actor=actor)
+        return target_set(ref, kept)
 
     def read(self, ref: str) -> bytes:
         """A file's bytes.
