@@ -177,6 +177,8 @@ def test_people_are_shown_every_step_what_it_does_and_who_must_approve(acme: Acm
     shown = " ".join(capsys.readouterr().out.split())
     for part in (
         "▸ revoke salesforce.revoke_oauth_tokens_of_app",
+        "complete: yes",
+        "now: 0 bulk jobs of 0 users targets: none users: none",
         "2 would change: user0@acme.example",
         "CANNOT be undone: a revoked token cannot be restored",
         "approves: 2 of crm_owner, 1 of legal because of: the playbook; contain: 1 of crm_owner; Sessions go to legal: 1",

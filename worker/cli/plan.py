@@ -75,7 +75,10 @@ def _found(output: Mapping[str, Any], indent: str) -> list[str]:
     found = []
     for name, value in output.items():
         if isinstance(value, Mapping) and "sha256" in value:
-            value = f"{value.get('count')} ({_some(value.get('sample') or (), int(value.get('count') or 0))})"
+            sample = _some(value.get("sample") or (), int(value.get("count") or 0))
+            value = f"{value.get('count')} ({sample})" if sample else "none"
+        elif isinstance(value, bool):
+            value = "yes" if value else "no"
         found += _wrap(f"{clean(name)}: {clean(value)[:200]}", indent)
     return found
 
