@@ -92,8 +92,12 @@ class StartForeign(Action[Any, Any]):
     async def apply(self, params: Params, ctx: ActionContext, proposal: Proposal) -> Applied[Any]:
         """Start it."""
         ctx.sent()
-        await ctx.client.start(self.kind, id_of(ctx.call), params.model_dump(mode="json", exclude_none=True))
+        await self._server(ctx).start(self.kind, id_of(ctx.call), params.model_dump(mode="json", exclude_none=True))
         return self._begun(ctx)
+
+    def _server(self, ctx: ActionContext) -> ForeignWorkflows:
+        server: ForeignWorkflows = ctx.client
+        return server
 
     def _begun(self, ctx: ActionContext) -> Applied[Any]:
         return Applied(changed=True, summary="started", affected=Affected(count=1, sample=(id_of(ctx.call),)))
@@ -105,9 +109,9 @@ class StartForeign(Action[Any, Any]):
             WorkflowFailed: it ended otherwise.
         """
         if ctx.call.verb is not Verb.VERIFY:
-            return bool(await ctx.client.exists(self.kind, id_of(ctx.call)))
+            return await self._server(ctx).exists(self.kind, id_of(ctx.call))
         turn = min(WATCH_SECONDS, 2 * max(1, ctx.call.tries))
-        ended = await ctx.client.end(self.kind, id_of(ctx.call), turn)
+        ended = await self._server(ctx).end(self.kind, id_of(ctx.call), turn)
         if ended is None:
             return None
         if ended[0] != "completed":
@@ -118,7 +122,7 @@ class StartForeign(Action[Any, Any]):
         """What it gave back."""
         if ctx.call.verb is not Verb.VERIFY:
             return self._begun(ctx)
-        ended = await ctx.client.end(self.kind, id_of(ctx.call), WATCH_SECONDS)
+        ended = await self._server(ctx).end(self.kind, id_of(ctx.call), WATCH_SECONDS)
         output = ended[1] if ended is not None else None
         given = output if isinstance(output, dict) else {}
         for name, known in self.kind.outputs.items():

@@ -15,7 +15,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from playbooks.contract import Mode
 from worker.cli.client import SERVER_FILE, TOKENS_FILE, ApiClient, written
@@ -242,8 +241,3 @@ def _last_words(log: Path) -> str:
         if lines:
             return f" Its last words ({log}): {lines[-1][:300]}"
     return ""
-
-
-def effects_of(record: Any) -> list[dict[str, Any]]:
-    """The range's own record of effects, as a list."""
-    return list(record["effects"] if isinstance(record, dict) else record)

@@ -45,7 +45,6 @@ class StepRecord(BaseModel):
     waiting_for: str | None = None
     output: dict[str, Json] = Field(default_factory=dict)
     output_ref: str | None = None
-    output_sha256: str | None = None
     output_bytes: int = 0
     outcome_key: str | None = None
     started_at: str | None = None
@@ -264,7 +263,6 @@ class RunState(BaseModel):
     reason: str = ""
     code: str | None = None
     cancelled: bool = False
-    cancelled_by: str = ""
     paused: bool = False
     records: dict[str, StepRecord] = Field(default_factory=dict)
     frames: dict[str, FrameState] = Field(default_factory=dict)

@@ -40,7 +40,7 @@ def status_of(run: "Run", *, recorded: bool = False) -> dict[str, Json]:
         "mode": run.plan.context.mode.value,
         "after": run.input.after.model_dump(mode="json", exclude={"reason"}) if run.input.after else None,
         "status": shown_status(state, waits=bool(gates)),
-        "cancelled": {"by": state.cancelled_by or None} if state.cancelled else None,
+        "cancelled": {"by": None} if state.cancelled else None,
         "reason": state.reason,
         "code": state.code,
         "warnings": list(state.warnings),

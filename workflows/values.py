@@ -8,7 +8,7 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from playbooks import expr
 from playbooks.contract import Json
-from playbooks.plan import ActionStep, PlannedStep
+from playbooks.plan import PlannedStep
 from workflows.errors import StepFailed
 from workflows.gates import parse
 from workflows.messages import LoadInput
@@ -132,14 +132,3 @@ def _of_step(run: "Run", place: Place, name: str) -> list[str]:
         return []
     keys = [key for key in run.state.records if key == path or key.startswith(f"{path}[")]
     return [person for key in keys for person in run.state.records[key].suppliers]
-
-
-def sources_of(step: PlannedStep) -> list[str | None]:
-    """Bare expressions of a step, beside its templates."""
-    return [step.when]
-
-
-def params_of(step: PlannedStep) -> dict[str, Json]:
-    """An action step's authored parameters."""
-    assert isinstance(step.spec, ActionStep)
-    return step.spec.with_

@@ -94,18 +94,6 @@ def described(source: Source) -> dict[str, Any]:
     }
 
 
-def asked_roles(library: Library) -> set[str]:
-    """Every role that a playbook waits for somewhere."""
-    roles: set[str] = set()
-    for source in sources(library):
-        for _, step in source.playbook.walk():
-            by = getattr(step, "by", None)
-            roles |= {*by.roles, *by.each} if by is not None else set()
-            owner = getattr(step, "owner", None)
-            roles |= {owner} if owner else set()
-    return roles
-
-
 def _outline(steps: Sequence[BaseStep], depth: int = 0) -> Iterator[str]:
     for step in steps:
         when = f"  when {step.when}" if step.when else ""

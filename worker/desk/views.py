@@ -84,7 +84,7 @@ class Views:
 
     def _with_canceller(self, incident: str, status: dict[str, Any]) -> dict[str, Any]:
         """A cancelled run with who asked for it; a workflow is told only that it is cancelled, not by whom."""
-        if not status.get("cancelled") or status["cancelled"]["by"]:
+        if not status.get("cancelled"):
             return status
         asked = (
             entry["actor"]
