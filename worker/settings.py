@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 from activities.extension import installed
 from playbooks.contract import Mode
 from worker.settings_policy import PolicySettings
+from worker.settings_slack import SlackSettings
 from worker.settings_workflows import WorkflowSettings, checked
 
 FILE = "stanch.toml"
@@ -85,6 +86,8 @@ class FileSettings(_Part):
     """Workflows of others that playbooks may start, by the name that a playbook writes."""
     routes: tuple[dict[str, Any], ...] = ()
     """Routing rules tried before the shipped ones."""
+    slack: SlackSettings | None = None
+    """Slack, if people use it."""
 
 
 class Settings(_Part):
@@ -209,8 +212,8 @@ class Settings(_Part):
         return (*self.file.protected.get("*", ()), *self.file.protected.get(system, ()))
 
     def for_home(self, home: Path, *, mode: Mode) -> "Settings":
-        """The same settings for another home and mode: a demo's or an exercise's."""
-        file = self.file.model_copy(update={"mode": mode, "store_url": None, "payload_keys": None})
+        """The same settings for another home and mode: a demo's or an exercise's. Nobody real hears of it."""
+        file = self.file.model_copy(update={"mode": mode, "store_url": None, "payload_keys": None, "slack": None})
         return self.model_copy(update={"home": home.resolve(), "file": file})
 
     def refuse_test_switches(self) -> None:
@@ -224,11 +227,18 @@ class Settings(_Part):
                 f"{TEST_HOLD} is set. It stops a worker in the middle of an action and exists for tests, so a live "
                 "worker does not start with it. Unset it."
             )
+        if self.mode is not Mode.LIVE:
+            return
         simulated = [name for name, system in self.file.systems.items() if system.get("endpoint")]
-        if self.mode is Mode.LIVE and simulated:
+        if simulated:
             raise SettingsError(
                 f"systems.{simulated[0]}.endpoint names a simulated system, and this worker is live: what it contains "
                 'must be real. Take the endpoint out, or set mode = "exercise".'
+            )
+        if self.file.slack is not None and self.file.slack.endpoint:
+            raise SettingsError(
+                "slack.endpoint names a simulated Slack, and this process is live: whom it asks must be real. "
+                'Take the endpoint out, or set mode = "exercise".'
             )
 
 

@@ -48,6 +48,7 @@ async def serving(
 
 async def serve(settings: Settings, bring: Bring, say: Say) -> int:
     """``stanch serve``: until SIGINT or SIGTERM."""
+    settings.refuse_test_switches()
     start_logging(settings.file.log_level)
     async with (
         stoppable(),
