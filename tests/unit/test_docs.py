@@ -27,6 +27,7 @@ from worker.desk.rights import RIGHTS
 from worker.reference_commands import commands
 from worker.settings import ApiSettings, FileSettings, SourceSettings
 from worker.settings_policy import DemandSettings, PolicySettings
+from worker.settings_slack import SlackSettings
 from worker.settings_workflows import WorkflowSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +41,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "alerts.NAME": SourceSettings,
     "policy": PolicySettings,
     "policy.demands": DemandSettings,
+    "slack": SlackSettings,
     "systems.salesforce": SalesforceConfig,
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
