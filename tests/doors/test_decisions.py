@@ -144,3 +144,20 @@ async def test_a_vote_without_a_digest_is_refused(house, verdict):
     card = await house.card(incident, "go")
     answer = await house.decide(incident, "amal", {**card, "digest": None}, verdict)
     assert answer.json()["code"] == "digest_mismatch"
+
+
+async def test_a_request_that_is_made_again_decides_once_and_starts_once(house: House) -> None:
+    made = {"door": "slack", "request": "fixed-request"}
+    begun = [
+        await house.desk.starts.by_person("cleo", "contain-things", {}, request="start-1", door="slack") for _ in "12"
+    ]
+    assert begun[0].incident == begun[1].incident and begun[0].run == begun[1].run
+    incident = begun[0].incident
+    card = await house.card(incident, "go")
+    actor = Actor("amal", ("crm_owner",), **made)
+    choice = Choice(step="go", verdict="approve", digest=card["digest"])
+    first = await house.desk.decisions.decide(incident, actor, choice)
+    again = await house.desk.decisions.decide(incident, actor, choice)
+    assert first == again and first.accepted and first.votes == 1
+    other = await house.desk.decisions.decide(incident, Actor("amal", ("crm_owner",), "slack", "another"), choice)
+    assert other.code == "already_decided"

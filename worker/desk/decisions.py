@@ -37,11 +37,19 @@ HOUR = 3600.0
 
 @dataclass(frozen=True)
 class Actor:
-    """Somebody whom a door has authenticated; ``roles`` are read from the store at that moment."""
+    """Somebody whom a door has authenticated; ``roles`` are read from the store at that moment.
+
+    ``request`` is the door's fixed name for what this person asks now: asked again, it has its effect once.
+    """
 
     name: str
     roles: tuple[str, ...]
     door: str
+    request: str = ""
+
+    def once(self, what: str) -> str:
+        """The id of one part of what is asked: the same for the same request, else a new one."""
+        return f"{what}-{self.request or secrets.token_hex(12)}"
 
 
 @dataclass(frozen=True)
@@ -87,7 +95,7 @@ class Decisions:
         try:
             return await self._decide(incident, actor, choice)
         except DeskRefusal as refusal:
-            self._journal_refusal(incident, actor, choice, refusal)
+            self.refused(incident, actor, choice, refusal.code)
             raise
 
     async def _decide(self, incident: str, actor: Actor, choice: Choice) -> DecisionReceipt:
@@ -95,7 +103,7 @@ class Decisions:
         run, waiting = await self._question(incident, choice)
         self._holds(actor, choice, waiting or {})
         digest = _digest(choice, (waiting or {}).get("digest", ""))
-        nonce = choice.nonce or self.nonces.issue(actor.name, run, choice.step, digest)
+        nonce = choice.nonce or self.nonces.issue(actor.name, run, choice.step, digest, salt=actor.request)
         if not self.nonces.belongs(nonce, actor.name, run, choice.step, digest):
             raise DeskRefusal(
                 "bad_signature",
@@ -120,8 +128,7 @@ class Decisions:
             self._key,
             self._key_id,
         )
-        update_id = f"decide-{secrets.token_hex(12)}"
-        return await deliver(self._client, run, "decide", decision, DecisionReceipt, update_id)
+        return await deliver(self._client, run, "decide", decision, DecisionReceipt, actor.once("decide"))
 
     def _holds(self, actor: Actor, choice: Choice, waiting: dict[str, Any]) -> None:
         """Refuse by its right name a decision of somebody who has handed the deciding role to another.
@@ -182,19 +189,22 @@ class Decisions:
             self._strangers.append(now)
             self._refused(incident, "unknown", door, {"code": "unknown_person"})
 
-    def _journal_refusal(self, incident: str, actor: Actor, choice: Choice, refusal: DeskRefusal) -> None:
+    def refused(self, incident: str, actor: Actor, choice: Choice, code: str) -> None:
+        """Journal a refusal that the run never sees: the desk's own, or a door's (replayed, forwarded, outdated)."""
         body: dict[str, Json] = {
-            "code": refusal.code,
+            "code": code,
             "step": choice.step[:200],
             "verdict": choice.verdict[:40],
             "digest": (choice.digest or "")[:64],
         }
         if choice.run:
             body["run"] = choice.run[:200]
-        self._refused(incident, actor.name, actor.door, body)
+        # Under the request's own key: carried out again, it is refused once.
+        key = f"desk/decision.refused/{actor.request}/{code}" if actor.request else ""
+        self._refused(incident, actor.name, actor.door, body, key=key)
 
-    def _refused(self, incident: str, actor: str, door: str, body: dict[str, Json]) -> None:
-        self._store.journal.append(incident, [entry_of(actor, door, "decision.refused", body)])
+    def _refused(self, incident: str, actor: str, door: str, body: dict[str, Json], *, key: str = "") -> None:
+        self._store.journal.append(incident, [entry_of(actor, door, "decision.refused", body, key=key)])
 
 
 def _check(choice: Choice) -> None:

@@ -70,7 +70,7 @@ class Life:
     async def take(self, incident: str, actor: Actor, reason: str) -> Receipt:
         """Become the incident's commander."""
         require(actor.name, actor.roles, "take")
-        return await self._ask(incident, "take", PauseRequest(person=actor.name, reason=reason))
+        return await self._ask(incident, actor, "take", PauseRequest(person=actor.name, reason=reason))
 
     def ack(self, incident: str, actor: Actor) -> Receipt:
         """Record that somebody has seen the incident."""
@@ -94,7 +94,7 @@ class Life:
             at=stamp(),
             nonce=secrets.token_urlsafe(16),
         )
-        return await self._ask(incident, "set_fact", change)
+        return await self._ask(incident, actor, "set_fact", change)
 
     async def event(
         self,
@@ -151,14 +151,16 @@ class Life:
             reason=reason,
             nonce=secrets.token_urlsafe(16),
         )
-        return await self._ask(incident, "clock", change)
+        return await self._ask(incident, actor, "clock", change)
 
     async def close(self, incident: str, actor: Actor, status: str, reason: str) -> Receipt:
         """Close the incident, as ``closed`` or ``false_alarm``; the incident may refuse."""
         require(actor.name, actor.roles, "close")
         if status not in ("closed", "false_alarm"):
             raise DeskRefusal("bad_value", "An incident closes as closed or false_alarm. Nothing was closed.")
-        receipt = await self._ask(incident, "close", CloseRequest(person=actor.name, status=status, reason=reason))
+        receipt = await self._ask(
+            incident, actor, "close", CloseRequest(person=actor.name, status=status, reason=reason)
+        )
         if receipt.accepted:
             self._store.journal.sign_heads("close", incident)
         return receipt
@@ -189,7 +191,7 @@ class Life:
                 update,
                 PauseRequest(person=actor.name, reason=reason),
                 Receipt,
-                f"{update}-{secrets.token_hex(12)}",
+                actor.once(update),
             )
             if not receipt.accepted:
                 return receipt
@@ -207,11 +209,11 @@ class Life:
         return chosen
 
     async def _ask(
-        self, incident: str, update: str, body: FactChange | ClockChange | CloseRequest | PauseRequest
+        self, incident: str, actor: Actor, update: str, body: FactChange | ClockChange | CloseRequest | PauseRequest
     ) -> Receipt:
         self._views.known(incident)
-        update_id = f"{update}-{secrets.token_hex(12)}"
-        return await deliver(self._client, f"incident/{incident}", update, body, Receipt, update_id)
+        return await deliver(self._client, f"incident/{incident}", update, body, Receipt, actor.once(update))
 
     def _note(self, incident: str, actor: Actor, kind: str, body: dict[str, Json], text: str) -> None:
-        self._store.journal.append(incident, [entry_of(actor.name, actor.door, kind, body, text)])
+        key = f"desk/{kind}/{actor.request}/{body.get('run', '')}" if actor.request else ""
+        self._store.journal.append(incident, [entry_of(actor.name, actor.door, kind, body, text, key=key)])

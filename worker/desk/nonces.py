@@ -16,9 +16,9 @@ class Nonces:
     def __init__(self, secret: bytes) -> None:
         self._secret = hashlib.sha256(b"stanch/nonce/" + secret).digest()
 
-    def issue(self, person: str, run: str, step: str, digest: str) -> str:
-        """A fresh nonce for this person to decide this question."""
-        salt = secrets.token_urlsafe(12)
+    def issue(self, person: str, run: str, step: str, digest: str, *, salt: str = "") -> str:
+        """A nonce for this person to decide this question: the one of ``salt``, or a fresh one."""
+        salt = salt or secrets.token_urlsafe(12)
         return f"{salt}.{self._mark(salt, person, run, step, digest)}"
 
     def belongs(self, nonce: str, person: str, run: str, step: str, digest: str) -> bool:

@@ -68,12 +68,21 @@ class Starts:
         severity: int = 3,
         kind: str = "unknown",
         door: str = "api",
+        request: str = "",
     ) -> Started:
         """Open an incident because a person says so and start one playbook in it.
+
+        ``request`` is the asker's name for this very start: asked again, it gives the same incident.
 
         Raises:
             DeskRefusal: ``not_found`` or ``playbook_problems``; then no incident was opened.
         """
+        begun = self._store.incidents.requested(request) if request else None
+        if begun is not None:
+            saved = self._store.incidents.runs(begun)
+            if saved:
+                return await self.resume(begun, saved[0], 0)
+            return await self.run(begun, playbook, inputs, starters=(person,), count=0)
         source = self.source(playbook)
         facts = self._facts(title or source.playbook.title, severity, kind, by=person, trust="person")
         self._plan(playbook, inputs, {**_plain(facts), "id": "INC-0000-0"}, ask=False)
@@ -84,6 +93,7 @@ class Starts:
             mode=self._installation.context.mode.value,
             facts={name: fact.model_dump(mode="json") for name, fact in facts.items()},
             opened_by=person,
+            request=request,
         )
         asked: dict[str, Json] = {"playbook": playbook, "inputs": sorted(inputs)}
         entry = entry_of(person, door, "incident.requested", asked, key="desk/requested")

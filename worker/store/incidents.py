@@ -28,8 +28,9 @@ class Incidents:
         facts: Mapping[str, Mapping[str, Json]],
         opened_by: str,
         mode: str | None = None,
+        request: str = "",
     ) -> str:
-        """Open an incident; its id, ``INC-<year>-<n>``."""
+        """Open an incident; its id, ``INC-<year>-<n>``. ``request`` is what ``requested`` finds it by."""
         year = datetime.now(UTC).year
         with self._database.transaction() as connection:
             highest = connection.execute(select(func.max(incidents.c.number)).where(incidents.c.year == year)).scalar()
@@ -49,6 +50,7 @@ class Incidents:
                 "facts": dumps(dict(facts)),
                 "facts_version": 1,
                 "alerts": 0,
+                "request": request or None,
             }
             connection.execute(insert(incidents), row)
         return incident
@@ -58,6 +60,11 @@ class Incidents:
         with self._database.reading() as connection:
             row = connection.execute(select(incidents).where(incidents.c.id == incident)).mappings().first()
         return _shown(row) if row else None
+
+    def requested(self, request: str) -> str | None:
+        """The incident that was opened by a request."""
+        with self._database.reading() as connection:
+            return connection.execute(select(incidents.c.id).where(incidents.c.request == request)).scalar()
 
     def list(self) -> list[dict[str, Any]]:
         """Every incident, newest first."""

@@ -89,6 +89,11 @@ class People:
             row = connection.execute(owner).first()
             return _at_this_moment(connection, [_person(row)])[0] if row else None
 
+    def by_identity(self, identity: Identity) -> Person | None:
+        """Who is known by an identity at a door; nobody where several people share it."""
+        found = [person for person in self.list() if identity in person.identities]
+        return found[0] if len(found) == 1 else None
+
     def delegate(self, given: Delegation) -> None:
         """Hand a role to another until an instant, instead of what was set before."""
         row = {"person": given.person, "role": given.role, "to": given.to, "until": given.until, "by": given.by}

@@ -40,7 +40,9 @@ incidents = Table(
     Column("alerts", Integer, nullable=False),
     Column("alert_first", Name),
     Column("alert_last", Name),
+    Column("request", Name),
     UniqueConstraint("year", "number"),
+    Index("incidents_request", "request", unique=True),
 )
 alert_keys = Table(
     "alert_keys",
@@ -203,4 +205,16 @@ standing = Table(
     Column("revoked_at", Name),
     Column("revoked_by", Name),
     Column("revoked_because", Text),
+)
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("position", Integer, nullable=False, index=True),
+    Column("token", Name, nullable=False),
+    Column("envelope", Name, nullable=False),
+    Column("at", Name, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("outcome", Text),
+    Column("done_at", Name),
 )

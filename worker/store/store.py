@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from worker.store.alerts import Alerts
 from worker.store.database import Database, is_busy
 from worker.store.evidence import Evidence
+from worker.store.inbox import Inbox
 from worker.store.incidents import Incidents
 from worker.store.journal import Journal
 from worker.store.keys import SigningKey
@@ -48,6 +49,7 @@ class Store:
         self.hold = Hold(self._database)
         self.standing = Standing(self._database, self.people)
         self.drafts = Drafts(self._database, home)
+        self.inbox = Inbox(self._database)
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """Group writes of this thread: all or none."""
