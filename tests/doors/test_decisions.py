@@ -2,6 +2,8 @@
 
 import pytest
 
+from worker.desk.decisions import Actor, Choice
+
 
 def kinds(house, incident):
     return [entry["kind"] for entry in house.env.store.journal.entries(incident)]
@@ -146,7 +148,7 @@ async def test_a_vote_without_a_digest_is_refused(house, verdict):
     assert answer.json()["code"] == "digest_mismatch"
 
 
-async def test_a_request_that_is_made_again_decides_once_and_starts_once(house: House) -> None:
+async def test_a_request_that_is_made_again_decides_once_and_starts_once(house):
     made = {"door": "slack", "request": "fixed-request"}
     begun = [
         await house.desk.starts.by_person("cleo", "contain-things", {}, request="start-1", door="slack") for _ in "12"
