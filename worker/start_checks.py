@@ -38,8 +38,23 @@ async def examine(settings: Settings) -> list[Finding]:
     found += await engine(settings)
     found += await _systems(settings)
     found += _sources(settings)
+    found += await _slack(settings)
     found += [_people(settings), await _server(settings)]
     return found
+
+
+async def _slack(settings: Settings) -> list[Finding]:
+    if settings.file.slack is None:
+        return []
+    # Here, because its libraries take long to load and most commands need none of them.
+    from worker.slack.checks import examine_slack
+
+    people = []
+    with contextlib.suppress(Exception):
+        if _has_store(settings):
+            with contextlib.closing(open_store(settings)) as store:
+                people = store.people.list()
+    return await examine_slack(settings, people)
 
 
 def _home(settings: Settings) -> Finding:
