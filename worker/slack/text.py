@@ -1,9 +1,9 @@
 r"""Text from outside made safe for Slack, in one place: every constructor of :mod:`worker.slack.blocks` calls it.
 
-Nothing that Stanch shows uses Slack's markup: blocks hold ``plain_text`` and ``rich_text`` only, in which ``*``, ``<@U1>``
-or a line that begins with ``>`` are what they look like. What is left for text to do is dealt with here: links
-(clients make links of addresses), control, direction and invisible characters (shown as ``\xNN``), line breaks, towers
-of combining marks, and length. Right-to-left runs are isolated: they change nothing around them.
+Nothing that Stanch shows uses Slack's markup: blocks hold ``plain_text`` and ``rich_text`` only, in which ``*``,
+``<@U1>`` or a line that begins with ``>`` are what they look like. What is left to do is done here: addresses (clients
+make links of them), control, direction and invisible characters (shown as ``\xNN``), line breaks, towers of combining
+marks, and length. Right-to-left runs are isolated: they change nothing around them.
 """
 
 import re
