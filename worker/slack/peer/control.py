@@ -10,6 +10,7 @@ from worker.slack.peer.messages import message_json
 from worker.slack.peer.methods_files import file_json
 from worker.slack.peer.screen import CannotDo
 from worker.slack.peer.state import Workspace
+from worker.slack.peer.view_answers import BadAnswer
 
 if TYPE_CHECKING:
     from worker.slack.peer.server import SlackPeer
@@ -35,6 +36,7 @@ def snapshot(state: Workspace) -> Json:
                 "is_bot": each.is_bot,
                 "stranger": each.stranger,
                 "views": state.stacks.get(each.id, []),
+                "errors": {view["id"]: state.view_errors.get(view["id"], {}) for view in state.stacks.get(each.id, [])},
                 "home": each.home,
             }
             for each in state.users.values()
@@ -113,7 +115,7 @@ class Control:
         try:
             result = getattr(Person(self._peer, user), act)(**given)
             return web.json_response({"result": result if isinstance(result, list) else await result})
-        except (CannotDo, NotAcknowledged) as error:
+        except (CannotDo, NotAcknowledged, BadAnswer) as error:
             return web.json_response({"error": str(error)}, status=409)
         except TypeError as error:
             return web.json_response({"error": str(error)}, status=400)

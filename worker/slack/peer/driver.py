@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from worker.slack.peer import inputs, payloads
+from worker.slack.peer.delivery import NotAcknowledged
 from worker.slack.peer.messages import Message, message_json
-from worker.slack.peer.response_urls import show
+from worker.slack.peer.response_urls import SLACKBOT, show
 from worker.slack.peer.screen import CannotDo, chosen_in, element_of, said
 from worker.slack.peer.state import Channel, User, Workspace
 from worker.slack.peer.view_answers import answered, closed
@@ -44,13 +45,12 @@ class Person:
     @property
     def view(self) -> Json | None:
         """The modal on top, as it stands; None when none is open."""
-        stack = self._state.stacks.get(self.id)
-        return copy.deepcopy(stack[-1]) if stack else None
+        return self.peer.do(lambda: copy.deepcopy(next(iter(self._state.stacks.get(self.id, ())[-1:]), None)))
 
     @property
     def home(self) -> Json | None:
         """The App Home as it stands."""
-        return copy.deepcopy(self._state.users[self.id].home)
+        return self.peer.do(lambda: copy.deepcopy(self._user.home))
 
     def sees(self, channel: str) -> list[Json]:
         """The messages of a channel as this user sees them now, threads and own ephemerals too, oldest first.
@@ -58,8 +58,10 @@ class Person:
         Raises:
             CannotDo: They cannot see the channel.
         """
-        found = self._channel(channel)
-        shown = [*found.standing(), *(each for each in found.ephemerals if each.seen_by == self.id)]
+        return self.peer.do(lambda: self._seen(self._channel(channel)))
+
+    def _seen(self, where: Channel) -> list[Json]:
+        shown = [*where.standing(), *(each for each in where.ephemerals if each.seen_by == self.id)]
         return [
             message_json(each, self._state.team_id, replies=self._state.replies(each))
             for each in sorted(shown, key=lambda each: each.ts)
@@ -68,7 +70,7 @@ class Person:
 
     def channels(self) -> list[str]:
         """Ids of the conversations that this user is in."""
-        return [each.id for each in self._state.channels.values() if self.id in each.members]
+        return self.peer.do(lambda: [each.id for each in self._state.channels.values() if self.id in each.members])
 
     def dm(self) -> str:
         """The id of the direct messages with the app."""
@@ -107,7 +109,12 @@ class Person:
             payload = payloads.slash_command(
                 self._state, self.peer.url, self._user, team or self._user.team, where, name, rest
             )
-            answer = await self._send("slash_commands", payload)
+            try:
+                answer = await self._send("slash_commands", payload)
+            except NotAcknowledged:
+                failed = {"text": f'{name} failed with the error "dispatch_failed"'}
+                show(self._state, where, self.id, failed, by=SLACKBOT)
+                raise
             if isinstance(answer, dict) and (answer.get("text") or answer.get("blocks")):
                 show(self._state, where, self.id, answer)
             return answer

@@ -95,8 +95,6 @@ def message_json(message: Message, team: str, *, metadata: bool = False, replies
         given["blocks"] = copy.deepcopy(message.blocks)
     if message.thread_ts:
         given["thread_ts"] = message.thread_ts
-        if message.thread_ts != message.ts:
-            given["parent_user_id"] = message.user
     if message.edited:
         given["edited"] = message.edited
     if message.reactions:

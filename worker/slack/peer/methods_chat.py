@@ -124,15 +124,16 @@ def update(call: Call) -> Json:
     if message.bot_id != call.state.bot_id:
         raise Refused("cant_update_message")
     if channel.archived:
-        raise Refused("is_archived")
+        raise Refused("is_inactive")
     text = call.text("text")
     if len(text) > UPDATE_TEXT:
         raise Refused("msg_too_long")
     blocks, metadata = blocks_of(call), metadata_of(call)
     if not text and not blocks and not call.given.get("attachments"):
         raise Refused("no_text")
-    # Blocks not given stay only when no text is given either: text alone takes their place.
-    message.say(text, blocks, call.state.clock())
+    # Blocks that are not given stay, and hide the new text; an empty list takes them away.
+    kept = call.given.get("blocks") is None
+    message.say(text, message.blocks if kept else blocks, call.state.clock())
     message.edited = {"user": call.state.bot_user_id, "ts": call.state.ts()}
     if metadata is not None:
         message.metadata = metadata

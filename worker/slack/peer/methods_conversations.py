@@ -8,6 +8,7 @@ from worker.slack.peer.state import Channel, Refused
 
 NAME_CHARACTERS = 80
 TOPIC_CHARACTERS = 250
+INVITED_AT_ONCE = 1000
 
 
 def channel_json(call: Call, channel: Channel) -> Json:
@@ -72,8 +73,8 @@ def invite(call: Call) -> Json:
     users = [each for each in re.split(r"[,\s]+", call.text("users")) if each]
     if not users:
         raise Refused("no_user")
-    if len(users) > 100:
-        raise Refused("too_many_users")
+    if len(users) > INVITED_AT_ONCE:
+        raise Refused("invalid_arguments", f"no more than {INVITED_AT_ONCE} users")
     wrong = [{"user": user, "ok": False, "error": error} for user in users if (error := _barred(call, channel, user))]
     good = [user for user in users if user not in {each["user"] for each in wrong}]
     if wrong and not (call.flag("force") and good):
@@ -217,8 +218,10 @@ def open_(call: Call) -> Json:
     users = [each for each in call.text("users").split(",") if each]
     if call.text("channel"):
         return {"channel": {"id": call.channel().id}}
-    if len(users) != 1:
-        raise Refused("not_enough_users" if not users else "missing_scope")
+    if not users:
+        raise Refused("users_list_not_supplied")
+    if len(users) > 1:
+        call.need("mpim:write")
     user = call.state.user(users[0])
     if user.deleted:
         raise Refused("user_disabled")

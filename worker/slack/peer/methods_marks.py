@@ -56,8 +56,6 @@ def bookmarks_add(call: Call) -> Json:
     if call.required("type") != "link":
         raise Refused("invalid_bookmark_type")
     link = call.text("link")
-    if not link:
-        raise Refused("link_required")
     if not link.startswith(("http://", "https://")):
         raise Refused("invalid_link")
     if len(channel.bookmarks) >= BOOKMARKS:

@@ -10,6 +10,7 @@ from worker.slack.peer.methods_chat import put, refuse_invalid
 from worker.slack.peer.state import Channel, Hook, Refused, Workspace
 
 USES = 5
+SLACKBOT = "USLACKBOT"
 SECONDS = 1800.0
 
 
@@ -57,12 +58,17 @@ def respond(state: Workspace, name: str, given: dict[str, Any]) -> None:
     show(state, channel, found.user, given | {"blocks": blocks}, thread=found.thread_ts)
 
 
-def show(state: Workspace, channel: Channel, user: str, given: dict[str, Any], thread: str | None = None) -> Message:
-    """What the app answered, to its user alone unless it says ``in_channel``."""
+def show(
+    state: Workspace, channel: Channel, user: str, given: dict[str, Any], thread: str | None = None, by: str = ""
+) -> Message:
+    """What the app, or Slackbot, answered, to its user alone unless it says ``in_channel``."""
     private = given.get("response_type", "ephemeral") != "in_channel"
     text, blocks = str(given.get("text") or ""), given.get("blocks") or []
     thread = str(given["thread_ts"]) if given.get("thread_ts") else thread
-    return put(state, channel, text, blocks, seen_by=user if private else None, thread_ts=thread)
+    message = put(state, channel, text, blocks, seen_by=user if private else None, thread_ts=thread)
+    if by:
+        message.user, message.bot_id, message.app_id = by, "", ""
+    return message
 
 
 def _old(channel: Channel, found: Hook) -> Message | None:

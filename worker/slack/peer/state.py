@@ -129,6 +129,8 @@ class Workspace:
         self.stacks: dict[str, list[dict[str, Any]]] = {}
         self.triggers: dict[str, Trigger] = {}
         self.hooks: dict[str, Hook] = {}
+        self.view_errors: dict[str, dict[str, str]] = {}
+        """By view id and block id, what a submission was answered with and the user now reads."""
         self.scopes: set[str] = set(ALL_SCOPES.split())
         self.subscriptions: set[str] = {"app_home_opened", "reaction_added"}
         """Events that the app has subscribed to."""

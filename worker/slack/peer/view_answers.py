@@ -22,12 +22,15 @@ def answered(state: Workspace, user: str, view: Json, answer: Any) -> dict[str, 
     """
     stack = state.stacks.get(user, [])
     kind = answer.get("response_action") if isinstance(answer, dict) else None
+    state.view_errors.pop(view["id"], None)
     if kind is None:
         if view in stack:
             stack.remove(view)
         return {}
     if kind == "errors":
-        return _errors(view, answer.get("errors"))
+        errors = _errors(view, answer.get("errors"))
+        state.view_errors[view["id"]] = dict(answer["errors"])
+        return errors
     if kind == "clear":
         stack.clear()
         return {}
