@@ -7,33 +7,10 @@ from typing import Any
 
 from playbooks.policy import together
 from worker.cli.output import clean
+from worker.wording import ENDED, MARKS, MEANINGS, SETTLED, remaining, spell
 
 WIDTH = 92
 SAMPLE = 8
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
-SETTLED = frozenset({"submitted", "dismissed", "handed_over", "not_applicable"})
-"""States of a legal clock of which nothing is due any more."""
-MARKS = {
-    "done": "✓",
-    "running": "▸",
-    "waiting": "?",
-    "pending": "·",
-    "skipped": "-",
-    "failed": "✗",
-    "denied": "✗",
-    "undone": "↩",
-    "unknown": "!",
-}
-MEANINGS = {
-    "happened": "you have seen in the system that it did; it counts as done",
-    "not_happened": "you have seen that it did not; it counts as failed",
-    "verify": "Stanch reads it back; nothing is changed",
-    "retry": "try again; what is done already is not done twice",
-    "skip": "go on without it",
-    "undo": "take back what this step did; then it counts as failed",
-    "stop": "end the run here; what always runs still runs",
-}
-"""What follows each verdict about a failure or an unknown outcome."""
 COLOURS = {"waiting": "33;1", "failed": "31;1", "denied": "31", "unknown": "31;1", "done": "32"}
 
 
@@ -142,27 +119,6 @@ def shell(word: str) -> str:
     plain = clean(word)
     safe = plain.replace("/", "").replace("_", "").replace("-", "").replace(".", "").replace("@", "")
     return plain if safe.isalnum() else "'" + plain.replace("'", "'\\''") + "'"
-
-
-def remaining(until: str | None, now: datetime) -> str:
-    """Time left, in words."""
-    if not until:
-        return "no time limit"
-    seconds = (datetime.fromisoformat(until) - now).total_seconds()
-    if seconds <= 0:
-        return f"time is over since {spell(-seconds)}"
-    return f"{spell(seconds)} left"
-
-
-def spell(seconds: float) -> str:
-    """A duration in its two largest units."""
-    rest = int(seconds)
-    parts: list[str] = []
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")):
-        count, rest = divmod(rest, size)
-        if count or (unit == "s" and not parts):
-            parts.append(f"{count} {unit}")
-    return " ".join(parts[:2])
 
 
 def incidents(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -9,6 +9,7 @@ from worker.cli import card
 from worker.cli.client import connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, show
+from worker.wording import remaining
 
 
 @click.group()
@@ -32,7 +33,7 @@ def list_(mine: bool, incident: str | None, as_person: str | None, as_json: bool
     now = datetime.now(UTC)
     rows = [("INCIDENT", "STEP", "KIND", "LEFT", "YOURS", "QUESTION")]
     for entry in found:
-        left = card.remaining(entry.get("until"), now)
+        left = remaining(entry.get("until"), now)
         yours = "yes" if entry["yours"] else ""
         question = clean(entry["question"])[:40]
         rows.append((entry["incident"], clean(entry["step"]), entry["kind"], left, yours, question))
