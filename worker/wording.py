@@ -26,6 +26,11 @@ MEANINGS = {
     "stop": "end the run here; what always runs still runs",
 }
 """What follows each verdict about a failure or an unknown outcome."""
+REVIEWS = {
+    "justified": "it was right to act without the approvals",
+    "not_justified": "it was not; what was done stays, and the record says so",
+}
+"""What each verdict of an after-review means."""
 
 
 def remaining(until: str | None, now: datetime) -> str:

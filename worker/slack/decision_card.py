@@ -1,0 +1,200 @@
+"""The card on which people decide, and what is left of it afterwards. Pure.
+
+In this order: what is asked; what will happen to how many and whom, what stops working, what cannot be undone, what is
+protected; what changed; who decides; until when and what happens then; the digest; the buttons.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from playbooks.policy import together
+from worker.slack.blocks import (
+    Block,
+    Bold,
+    Line,
+    Message,
+    People,
+    Span,
+    When,
+    bullets,
+    header,
+    message,
+    paragraph,
+    small,
+)
+from worker.slack.buttons import buttons
+from worker.slack.marks import banner, counted, deadline, fact, marked, names, people_line, role
+from worker.slack.preview import headline, previews
+from worker.wording import MEANINGS, REVIEWS
+
+MOST = 8
+HEADINGS = {
+    "approve": "Approve or deny?",
+    "undo": "Take it back: approve or deny?",
+    "ask": "A question for you",
+    "human": "Something to do by hand",
+    "failure": "A step failed: what now?",
+    "unknown": "UNKNOWN whether it happened: look, then say",
+    "review": "After-review: was breaking the glass right?",
+}
+ENDINGS = {
+    "approved": "Approved",
+    "denied": "Denied",
+    "answered": "Answered",
+    "expired": "Time is over: nobody decided",
+    "closed": "Closed without a decision",
+}
+BARRED = {"review": "cannot review it: broke the glass"}
+PAST = {"approve": "approved", "deny": "denied", "break_glass": "broke the glass", "answer": "answered"}
+
+
+def decision_card(
+    incident: str, mode: str, entry: Mapping[str, Any], *, card_id: str, people: People, now: datetime
+) -> Message:
+    """One waiting question of any kind as a message with its buttons.
+
+    Args:
+        incident: Its id.
+        mode: ``live`` or ``exercise``.
+        entry: One of a document's ``waiting``.
+        card_id: Value of every button.
+        people: Slack's ids of persons.
+        now: For the time left, in steps that change seldom.
+    """
+    blocks = [
+        header(marked(mode, HEADINGS.get(entry["kind"], "A decision waits"))),
+        paragraph([Bold(fact(entry["question"], 1200))]),
+        *previews(incident, entry),
+        *_lists(incident, entry),
+        paragraph(*_who(entry, people)),
+        paragraph(*_time(entry, now)),
+        *banner(mode),
+        small(f"{incident} · {fact(entry['step'], 120)} · digest {entry['digest'][:16]}"),
+        *buttons(mode, entry, card_id),
+    ]
+    return message(_lock_screen(incident, mode, entry), blocks)
+
+
+def decided_card(mode: str, asked: Mapping[str, Any], result: Mapping[str, Any], *, people: People) -> Message:
+    """What became of a question: who, what, when. No buttons.
+
+    Args:
+        mode: ``live`` or ``exercise``.
+        asked: The waiting entry, or the notice that told of it.
+        result: The result notice, or its body: ``status verdict by``, and ``at`` and ``reason`` if known.
+        people: Slack's ids of persons.
+    """
+    body = {"at": result.get("at"), **(result.get("body") or result)}
+    about = asked.get("body") or asked
+    status, verdict = str(body.get("status") or "closed"), body.get("verdict")
+    word = ENDINGS.get(status, status.replace("_", " "))
+    if verdict == "break_glass":
+        word = "Approved by breaking the glass"
+    elif verdict and verdict not in PAST:
+        word = f"Decided: {str(verdict).replace('_', ' ')}"
+    by = [str(person) for person in body.get("by") or ()]
+    question = fact(about.get("question") or asked.get("step") or "", 1200)
+    lines: list[Line] = [["By ", *people_line(by, people)] if by else ["By nobody."]]
+    if body.get("at"):
+        lines.append(["At ", When(str(body["at"]))])
+    if body.get("reason"):
+        lines.append(["Reason: ", fact(body["reason"])])
+    digest = str(about.get("digest") or "")[:16]
+    where = f"{asked.get('incident') or ''} · {fact(asked.get('step') or '', 120)}".strip(" ·")
+    blocks = [
+        header(marked(mode, word)),
+        paragraph([question]),
+        paragraph(*lines),
+        *banner(mode),
+        small(where + (f" · digest {digest}" if digest else "")),
+    ]
+    said = f"{word}{' by ' + names(by, most=5) if by else ''}: {question}"
+    return message(marked(mode, said), blocks)
+
+
+def _lists(incident: str, entry: Mapping[str, Any]) -> list[Block]:
+    """What remains after an undo, what changed, what a form asks, what each verdict means."""
+    blocks = []
+    remains: list[Line] = [[fact(line)] for line in entry.get("remains") or ()]
+    if remains:
+        blocks.append(bullets([Bold("CANNOT be undone:")], counted(remains, MOST, "that cannot be undone", incident)))
+    changed: list[Line] = [[fact(line)] for line in entry.get("difference") or ()]
+    if changed:
+        blocks.append(
+            bullets([Bold("Changed since you were last asked:")], counted(changed, MOST, "changes", incident))
+        )
+    fields: list[Line] = [
+        [Bold(name), f": {fact(field['description'], 200)}" if field.get("description") else "", _may_be_left(field)]
+        for name, field in (entry.get("form") or {}).items()
+    ]
+    if fields:
+        blocks.append(bullets(["It asks for:"], counted(fields, MOST, "fields", incident)))
+    meanings: list[Line] = [[Bold(verdict.replace("_", " ")), f": {said}"] for verdict, said in meant(entry)]
+    if meanings:
+        blocks.append(bullets(["What each answer means:"], meanings))
+    return blocks
+
+
+def meant(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The verdicts of a failure, an unknown outcome or a review, and what follows each."""
+    words = REVIEWS if entry["kind"] == "review" else MEANINGS if entry["kind"] in ("failure", "unknown") else {}
+    return [(verdict, words[verdict]) for verdict in entry["verdicts"] if verdict in words]
+
+
+def _may_be_left(field: Mapping[str, Any]) -> str:
+    return "" if field.get("required", True) and field.get("default") is None else " (may be left out)"
+
+
+def _who(entry: Mapping[str, Any], people: People) -> list[Line]:
+    """Who may decide and why, who has, who is barred and why."""
+    who = entry.get("who") or {}
+    needs = who.get("needs") or ()
+    said = "; ".join(f"{need['count']} of {' or '.join(map(role, need['roles']))}" for need in needs[:MOST])
+    lines: list[Line] = [[Bold("Who decides: "), fact(said or "nobody can")]]
+    why = together(*(need.get("why", "") for need in needs))
+    if why:
+        lines.append(["Because of: ", fact(why)])
+    decided = entry.get("decided") or ()
+    if who.get("may"):
+        lines.append([Bold("Still able to: " if decided else "They are: "), *people_line(who["may"], people)])
+    if who.get("reachable") is False:
+        lines.append(
+            [Bold("⚠ NOT ENOUGH PEOPLE may decide this."), " Add one (stanch people add), or break the glass."]
+        )
+    if decided:
+        lines.append([Bold("So far: "), *_votes(decided)])
+    else:
+        lines.append([Bold("So far: "), "nobody"])
+    if who.get("excluded"):
+        barred = BARRED.get(entry["kind"], "cannot approve: asked for it or gave one of its values")
+        lines.append([f"{names(who['excluded'], most=5)} {barred}"])
+    if entry["kind"] in ("approve", "undo") and who.get("deny_count"):
+        count = int(who["deny_count"])
+        lines.append(["One deny stops it." if count == 1 else f"{count} denials stop it."])
+    return lines
+
+
+def _votes(decided: Any) -> list[Span]:
+    spans: list[Span] = []
+    for vote in list(decided)[:10]:
+        verdict = PAST.get(vote["verdict"], str(vote["verdict"]).replace("_", " "))
+        spans += [", "] if spans else []
+        spans += [f"{names([vote['person']])} {verdict} "] + ([When(vote["at"], "{time}")] if vote.get("at") else [])
+    more = len(decided) - 10
+    return spans + ([f" and {more} more"] if more > 0 else [])
+
+
+def _time(entry: Mapping[str, Any], now: datetime) -> list[Line]:
+    lines: list[Line] = [[Bold("Until: "), *deadline(entry.get("until"), now)]]
+    if entry.get("next"):
+        lines.append([fact(entry["next"])])
+    return lines
+
+
+def _lock_screen(incident: str, mode: str, entry: Mapping[str, Any]) -> str:
+    """Enough to know whether to get up: what is asked, the worst of it, until when."""
+    until = f" Until {entry['until'][11:16]} UTC." if entry.get("until") else ""
+    heading = HEADINGS.get(entry["kind"], "A decision waits")
+    worst = headline(entry)
+    return marked(mode, f"{incident}: {heading} {fact(entry['question'], 600)}{'. ' + worst if worst else ''}.{until}")
