@@ -69,7 +69,14 @@ class Who:
     user: str | None = None
 
 
-Span = str | Bold | Code | When | Who
+@dataclass(frozen=True)
+class Channel:
+    """A channel, as a link to it."""
+
+    id: str
+
+
+Span = str | Bold | Code | When | Who | Channel
 Line = Sequence[Span]
 
 
@@ -212,6 +219,8 @@ def _span(span: Span) -> Block:
         return {"type": "user", "user_id": span.user}
     if isinstance(span, Who):
         return {"type": "text", "text": short(shown(span.person), SECTION) or "-", "style": {"bold": True}}
+    if isinstance(span, Channel):
+        return {"type": "channel", "channel_id": span.id}
     raw = span if isinstance(span, str) else span.text
     edges = (" " if raw[:1] == " " else "", " " if len(raw) > 1 and raw[-1:] == " " else "")
     text = short(f"{edges[0]}{shown(raw)}{edges[1]}", SECTION) or "-"

@@ -19,7 +19,7 @@ Fields = Mapping[str, Mapping[str, Any]]
 
 MOST_FIELDS = 80
 OPTIONS, OPTION_VALUE, INPUT = 100, 150, 3000
-EXAMPLES = {"duration": "such as 30m, 2h or 1h30m", "list": "separated by commas, or one on each line"}
+EXAMPLES = {"duration": "such as 30m, 2h or 3d", "list": "separated by commas, or one on each line"}
 
 
 def blocks_of(fields: Fields) -> list[Block]:
@@ -126,10 +126,13 @@ def option_value(option: str) -> str:
 
 def _field(name: str, field: Mapping[str, Any]) -> Block:
     type_ = str(field.get("type", "string"))
-    hint = str(field.get("description") or "")
-    example = EXAMPLES.get("list" if type_.startswith("list[") else type_)
-    if example:
-        hint = f"{hint} ({example})" if hint else example.capitalize()
+    more = [EXAMPLES.get("list" if type_.startswith("list[") else type_, "")]
+    if _worked_out(field.get("default")):
+        # Its text would be taken for a value; what it stands for is known at the start only.
+        field = {**field, "default": None, "required": False}
+        more.append("worked out if left empty")
+    about = [str(field.get("description") or ""), "; ".join(filter(None, more))]
+    hint = f"{about[0]} ({about[1]})" if all(about) else (about[0] or about[1].capitalize())
     element = _element(type_, field) | {"action_id": VALUE}
     return asked(FIELD + name, name.replace("_", " "), element, hint=hint, optional=not must_be_given(field))
 
@@ -185,8 +188,12 @@ def _instant(default: Any) -> Block:
     try:
         return {"initial_date_time": int(datetime.fromisoformat(str(default)).timestamp())}
     except ValueError:
-        # An expression or a relative default is worked out at the start, not here.
         return {}
+
+
+def _worked_out(default: Any) -> bool:
+    """Whether a default is an expression, or a list that has one."""
+    return any(isinstance(one, str) and "{{" in one for one in (default if isinstance(default, list) else [default]))
 
 
 def _given(default: Any) -> bool:

@@ -1,0 +1,263 @@
+"""The one card of an incident that is edited as it goes on: where it stands and what waits, the worst first. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from worker.slack import names as ids
+from worker.slack.blocks import (
+    Block,
+    Bold,
+    Channel,
+    Line,
+    Message,
+    People,
+    When,
+    actions,
+    bullets,
+    button,
+    header,
+    message,
+    paragraph,
+    small,
+)
+from worker.slack.marks import banner, command, counted, deadline, fact, left, marked, names, people_line
+from worker.wording import ENDED, MARKS, SETTLED
+
+WAITING, STEPS, CLOCKS, UNKNOWN, WARNINGS = 6, 14, 5, 8, 4
+LOUD = ("unknown", "failed", "denied", "waiting", "running")
+"""Statuses of steps that come first where there are many."""
+GONE = ENDED | {"closed", "false_alarm"}
+
+Document = Mapping[str, Any]
+
+
+def status_card(document: Document, *, people: People, now: datetime) -> Message:
+    """An incident's document (``Views.incident``) as its card."""
+    incident, mode = document["incident"], document.get("mode", "live")
+    blocks = [
+        header(marked(mode, _title(document))),
+        paragraph([Bold(fact(document.get("title") or "No title"))], *_standing(document, people)),
+        *_alarms(document, people),
+        *_waiting(document, people, now),
+        *_steps(document),
+        *_clocks(document, now),
+        *_warnings(document),
+        *banner(mode),
+        small(_foot(document)),
+    ]
+    if document["status"] not in GONE:
+        blocks.append(_buttons(document, mode))
+    return message(marked(mode, _lock_screen(document, incident)), blocks)
+
+
+def announcement(document: Document, channel_id: str, *, people: People, private: bool = False) -> Message:
+    """The line in the main channel when an incident opens; of a private one it does not say what it is about."""
+    mode = document.get("mode", "live")
+    title = "" if private else fact(document.get("title") or "")
+    where: Line = (
+        ["Its channel is private; who has to know was invited."] if private else ["Go to ", Channel(channel_id)]
+    )
+    lines: list[Line] = [[Bold(title)]] if title else []
+    commander = document.get("commander")
+    if commander:
+        lines.append(["Commander: ", people.mention(commander)])
+    said = f"{_title(document)}{': ' + title if title else ''}"
+    blocks = [header(marked(mode, _title(document))), paragraph(*lines, where), *banner(mode)]
+    return message(marked(mode, said), blocks)
+
+
+def _title(document: Document) -> str:
+    severity = document.get("severity")
+    said = "" if severity is None else f" · severity {severity}"
+    return f"{document['incident']} · {_word(document['status'])}{said}"
+
+
+def _word(status: object) -> str:
+    return str(status).replace("_", " ")
+
+
+def _standing(document: Document, people: People) -> list[Line]:
+    lines: list[Line] = []
+    for run in [run for run in document["runs"] if not run.get("followed_by")][-3:]:
+        title = (run.get("playbook") or {}).get("title") or run["id"]
+        phase = f", phase {_word(run['phase'])}" if run.get("phase") else ""
+        stale = "" if run.get("live") or run["status"] in ENDED else " (no worker answers: this may be old)"
+        line: list[Any] = [f"{fact(title, 120)}: ", Bold(_word(run["status"])), phase]
+        if run.get("cancelled") and run["status"] not in ENDED:
+            by = run["cancelled"].get("by")
+            line.append(f", cancelled{' by ' + names([by]) if by else ''}")
+        lines.append([*line, Bold(stale)] if stale else line)
+        if run.get("reason"):
+            lines.append([fact(run["reason"])])
+    if document.get("commander"):
+        lines.append(["Commander: ", people.mention(document["commander"])])
+    return lines
+
+
+def _alarms(document: Document, people: People) -> list[Block]:
+    """The hold, unknown effects and undos that left something: never crowded out."""
+    blocks = []
+    hold = document.get("hold") or {}
+    if hold.get("on"):
+        blocks.append(
+            paragraph(
+                [Bold("⛔ HOLD: no new effect starts anywhere.")],
+                ["By ", people.mention(str(hold.get("person") or "nobody")), f": {fact(hold.get('reason') or '')}"],
+            )
+        )
+    unknown = [step for step in document["steps"] if step["status"] == "unknown"]
+    if unknown:
+        lines: list[Line] = [[Bold(_step_name(step)), f": {_detail(step)}"] for step in unknown]
+        heading = Bold(
+            f"❗ UNKNOWN whether {len(unknown)} {'effect' if len(unknown) == 1 else 'effects'} happened. Look."
+        )
+        blocks.append(bullets([heading], counted(lines, UNKNOWN, "that are unknown", document["incident"])))
+    undone: list[Line] = [[fact(left)] for run in document["runs"] if not run.get("followed_by") for left in _left(run)]
+    if undone:
+        kept = counted(undone, UNKNOWN, "that were left", document["incident"])
+        blocks.append(bullets([Bold("❗ UNDO NOT COMPLETE. Left:")], kept))
+    return blocks
+
+
+def _left(run: Mapping[str, Any]) -> list[str]:
+    """What undos of a run left, unless a later one took that back."""
+    asked = list(run.get("undos") or ())
+    found = []
+    for number, undo in enumerate(asked):
+        later = any(each["end"] == "undone" and each["step"] in (None, undo["step"]) for each in asked[number + 1 :])
+        if undo["end"] == "partly" and not later:
+            found += list(undo["left"])
+    return found
+
+
+def _waiting(document: Document, people: People, now: datetime) -> list[Block]:
+    waiting = sorted(document["waiting"], key=lambda entry: entry.get("until") or "9999")
+    if not waiting:
+        return [] if document["status"] in GONE else [paragraph(["Nothing waits for a decision."])]
+    lines: list[Line] = []
+    for entry in waiting:
+        may = (entry.get("who") or {}).get("may") or ()
+        line: list[Any] = [Bold(fact(entry["question"], 200)), " · until "]
+        line += deadline(entry["until"], now) if entry.get("until") else ["somebody answers"]
+        line += [" · ", *people_line(may, People(), most=3)] if may else [Bold(" · ⚠ nobody can decide it")]
+        lines.append(line)
+    heading = Bold(f"❓ {len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a decision (cards in threads):")
+    return [bullets([heading], counted(lines, WAITING, "that wait", document["incident"]))]
+
+
+def _steps(document: Document) -> list[Block]:
+    """Steps by weight: what is unknown, failed or waits, then what changed something, then the rest; counted."""
+    replaced = {
+        run["id"] for run in document["runs"] if (run.get("followed_by") or {}).get("verb") not in (None, "undo")
+    }
+    steps = [step for step in document["steps"] if step["run"] not in replaced]
+    if not steps:
+        return []
+    begun = [step for step in steps if step["status"] not in ("pending", "skipped")]
+    begun.sort(key=_weight)
+    told = set(map(id, begun[:STEPS]))
+    # Told in the order in which they ran: the eye reads a story.
+    lines: list[Line] = [
+        [f"{MARKS.get(step['status'], '·')} ", Bold(_step_name(step)), f": {_detail(step)}"]
+        for step in steps
+        if id(step) in told
+    ]
+    rest = Counter(_word(step["status"]) for step in steps if id(step) not in told)
+    tally = ", ".join(f"{count:,} {'to come' if word == 'pending' else word}" for word, count in rest.items())
+    blocks = [bullets([Bold("Steps")], lines)] if lines else []
+    if tally:
+        more: Line = [f"Not shown: {tally}. ", command(document["incident"])] if lines else [f"Steps: {tally}."]
+        blocks.append(paragraph(more))
+    return blocks
+
+
+def _weight(step: Mapping[str, Any]) -> tuple[int, int]:
+    if step["status"] in LOUD:
+        return (0, LOUD.index(step["status"]))
+    return (1, 0) if (step.get("affected") or {}).get("count") else (2, 0)
+
+
+def _step_name(step: Mapping[str, Any]) -> str:
+    item = f" [{step['item']}]" if step.get("item") else ""
+    return fact((step.get("title") or step["path"]) + item, 120)
+
+
+def _detail(step: Mapping[str, Any]) -> str:
+    """What a step did, and whether that was read back."""
+    affected = step.get("affected") or {}
+    said = [_word(step["status"])]
+    if step["status"] == "waiting" and step.get("waiting_for"):
+        said = [f"waits: {_word(step['waiting_for'])}"]
+    tail = step.get("message") if step["status"] in ("failed", "unknown", "denied") else step.get("summary")
+    said += [fact(tail, 200)] if tail else []
+    if affected.get("count"):
+        said.append(f"{affected['count']:,} changed, {'VERIFIED' if step.get('verified') else 'NOT verified'}")
+    return ", ".join(said)
+
+
+def _clocks(document: Document, now: datetime) -> list[Block]:
+    running = [clock for clock in document["clocks"] if clock.get("state") not in SETTLED]
+    if not running:
+        return []
+    lines: list[Line] = []
+    for clock in sorted(running, key=lambda clock: _due(clock) or "9999"):
+        due = _due(clock)
+        name = fact(clock.get("name") or clock.get("id") or f"{clock.get('regime')} {clock.get('stage')}", 120)
+        when: list[Any] = (
+            [" · due ", When(due), f" ({left(due, now)})"] if due else [f" · {_word(clock.get('state') or '')}"]
+        )
+        lines.append(
+            [Bold(name), *when, " · not confirmed" if clock.get("candidate") and not clock.get("confirmed") else ""]
+        )
+    return [bullets([Bold("⏱ Legal clocks")], counted(lines, CLOCKS, "clocks", document["incident"]))]
+
+
+def _due(clock: Mapping[str, Any]) -> str | None:
+    due = clock.get("due") or clock.get("strict_due")
+    return due.get("latest") if isinstance(due, Mapping) else due
+
+
+def _warnings(document: Document) -> list[Block]:
+    warnings: list[Line] = [
+        [fact(warning, 250)]
+        for run in document["runs"]
+        if not run.get("followed_by")
+        for warning in run.get("warnings") or ()
+    ]
+    if not warnings:
+        return []
+    return [bullets([Bold("Warnings")], counted(warnings, WARNINGS, "warnings", document["incident"]))]
+
+
+def _foot(document: Document) -> str:
+    alerts = document.get("alerts") or {}
+    drafts = len(document.get("drafts") or ())
+    parts = [document["incident"], f"{alerts.get('count', 0):,} alerts"]
+    parts += [f"{drafts} drafts (nothing is sent)"] if drafts else []
+    return " · ".join(parts)
+
+
+def _buttons(document: Document, mode: str) -> Block:
+    incident = document["incident"]
+    made = [
+        button(marked(mode, "Add a note"), ids.INCIDENT_NOTE, incident),
+        button(marked(mode, "Hand over"), ids.INCIDENT_HANDOVER, incident),
+    ]
+    if document["waiting"]:
+        made.insert(0, button(marked(mode, "I have seen it"), ids.ACK, incident))
+    return actions(*made)
+
+
+def _lock_screen(document: Document, incident: str) -> str:
+    said = f"{_title(document)}: {fact(document.get('title') or '', 300)}"
+    unknown = sum(step["status"] == "unknown" for step in document["steps"])
+    waiting: Sequence[Any] = document["waiting"]
+    parts = [said]
+    if (document.get("hold") or {}).get("on"):
+        parts.append("HOLD is on")
+    if unknown:
+        parts.append(f"{unknown} effects UNKNOWN")
+    parts.append(f"{len(waiting)} decisions wait" if len(waiting) != 1 else "1 decision waits")
+    return ". ".join(parts)
