@@ -17,6 +17,7 @@ from worker.store.journal import Journal
 from worker.store.keys import SigningKey
 from worker.store.outbox import Drafts, Hold, Notices
 from worker.store.people import People
+from worker.store.slack import Slack
 from worker.store.standing import Standing
 from worker.store.together import Together
 
@@ -50,6 +51,7 @@ class Store:
         self.standing = Standing(self._database, self.people)
         self.drafts = Drafts(self._database, home)
         self.inbox = Inbox(self._database)
+        self.slack = Slack(self._database)
 
     def transaction(self) -> AbstractContextManager[Connection]:
         """Group writes of this thread: all or none."""
