@@ -37,6 +37,7 @@ class Sent:
         request: (URL, headers, body) of a signed request; None over a socket.
         acknowledged: How often the app acknowledged it.
         reason: Why it was not: ``timeout``, ``http_timeout``, ``http_error``, ``connection_failed``, ``no_socket``.
+        final: The app said that it must not be sent again.
     """
 
     type: str
@@ -46,6 +47,7 @@ class Sent:
     request: tuple[str, dict[str, str], bytes] | None = None
     acknowledged: int = 0
     reason: str = ""
+    final: bool = False
     answer: Any = None
 
 
@@ -56,6 +58,7 @@ class Socket:
     number: int
     channel: web.WebSocketResponse
     pending: list[tuple[str, asyncio.Future[Any]]] = field(default_factory=list)
+    delivered: int = 0
 
 
 class Delivery:
@@ -138,7 +141,7 @@ class Delivery:
             first, _ = await asyncio.gather(self._attempt(sent), self._again(sent), return_exceptions=True)
         else:
             first = (await asyncio.gather(self._attempt(sent), return_exceptions=True))[0]
-        if isinstance(first, NotAcknowledged) and type_ == "events_api":
+        if isinstance(first, NotAcknowledged) and type_ == "events_api" and not sent.final:
             self._later(self._retry(sent))
         if isinstance(first, BaseException):
             raise first
@@ -170,7 +173,7 @@ class Delivery:
                 await self._attempt(sent)
                 return
             except NotAcknowledged:
-                if sent.reason == "no_retry":
+                if sent.final:
                     return
                 reason = sent.reason
 
@@ -191,7 +194,8 @@ class Delivery:
     async def _over_socket(self, sent: Sent) -> Any:
         if not self.sockets:
             raise NotAcknowledged(f"No socket is connected: {NOT_ACKNOWLEDGED}.")
-        socket = self.sockets[len(self.sent) % len(self.sockets)]
+        socket = min(self.sockets, key=lambda each: each.delivered)
+        socket.delivered += 1
         envelope: Json = {
             "envelope_id": sent.envelope_id,
             "type": sent.type,
@@ -242,7 +246,7 @@ class Delivery:
             sent.reason = "connection_failed"
             raise NotAcknowledged(f"{_what(sent)}: nobody answers at the request URL.") from None
         if not 200 <= status < 300 or lost:
-            sent.reason = "no_retry" if kept else "http_error"
+            sent.reason, sent.final = "http_error", kept
             raise NotAcknowledged(f"{_what(sent)} was answered with HTTP {status}: {text[:200]}")
         sent.acknowledged += 1
         if not text:

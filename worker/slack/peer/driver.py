@@ -106,6 +106,11 @@ class Person:
         async def work() -> Any:
             where = self._channel(channel)
             name, _, rest = text.partition(" ") if text.startswith("/") else ("/stanch", "", text)
+            commands = self._state.installed.commands
+            if commands is not None and name not in commands:
+                raise CannotDo(f"{name} is not a valid command.")
+            if commands is not None and commands[name]:
+                rest = self._state.typed(rest)
             payload = payloads.slash_command(
                 self._state, self.peer.url, self._user, team or self._user.team, where, name, rest
             )
@@ -231,6 +236,10 @@ class Person:
         """A shortcut: from the menu of a message, or a global one."""
 
         async def work() -> Any:
+            kind = "global" if channel is None else "message"
+            shortcuts = self._state.installed.shortcuts
+            if shortcuts is not None and (callback_id, kind) not in shortcuts:
+                raise CannotDo(f"There is no {kind} shortcut {callback_id}.")
             if channel is None or ts is None:
                 payload = payloads.shortcut(self._state, self._user, self._user.team, callback_id)
             else:
@@ -276,6 +285,8 @@ class Person:
         """Look at the App Home."""
 
         async def work() -> None:
+            if not self._state.installed.home:
+                raise CannotDo("The app has no Home.")
             inner: Json = {"type": "app_home_opened", "user": self.id, "channel": self._state.direct(self.id).id}
             inner["tab"] = "home"
             if self._user.home is not None:
@@ -292,7 +303,7 @@ class Person:
             if where.archived or self.id not in where.members:
                 raise CannotDo("They cannot write there.")
             message = Message(where.id, self._state.ts(), self.id, "", thread_ts=thread_ts)
-            message.say(text, [], self._state.clock())
+            message.say(self._state.typed(text), [], self._state.clock())
             where.messages[message.ts] = message
             kind = "message.im" if where.is_im else "message.groups" if where.is_private else "message.channels"
             if kind in self._state.subscriptions and self._state.bot_user_id in where.members:

@@ -111,7 +111,14 @@ def post_message(call: Call) -> Json:
     text, blocks = _said(call)
     metadata, thread = metadata_of(call), thread_of(call, channel)
     message = put(
-        call.state, channel, text, blocks, thread_ts=thread, metadata=metadata, broadcast=call.flag("reply_broadcast")
+        call.state,
+        channel,
+        text,
+        blocks,
+        thread_ts=thread,
+        metadata=metadata,
+        broadcast=call.flag("reply_broadcast"),
+        unfurl_links=call.text("unfurl_links", "true").lower() not in ("false", "0"),
     )
     return {"channel": channel.id, "ts": message.ts, "message": call.show(message, metadata=True)}
 

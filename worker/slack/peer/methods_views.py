@@ -118,6 +118,8 @@ def update(call: Call) -> Json:
 def publish(call: Call) -> Json:
     """The App Home of one user."""
     user, given = call.state.user(call.required("user_id")), check(call.json("view"))
+    if not call.state.installed.home:
+        raise Refused("not_enabled")
     if given.get("type") != "home":
         raise Refused("invalid_arguments", "must be a home [json-pointer:/view/type]")
     if call.text("hash") and user.home is not None and call.text("hash") != user.home["hash"]:

@@ -130,6 +130,14 @@ class SlackPeer:
         """Somebody new; the id. A stranger belongs to another team."""
         return self.do(lambda: self.state.add_user(name, real_name, email, stranger=stranger, team=team).id)
 
+    def install(self, manifest: dict[str, Any]) -> None:
+        """The app as its manifest declares it: its scopes, events, commands and shortcuts, and no others.
+
+        Raises:
+            BadManifest: Slack would not take it.
+        """
+        self.do(lambda: self.state.install(manifest))
+
     def add_channel(self, name: str, members: tuple[str, ...] = (), *, private: bool = False, bot: bool = True) -> str:
         """A channel that people made; the id. ``bot``: whether the app is in it."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.slack.peer.installed import Installed, read, typed
 from worker.slack.peer.messages import Message
 
 ALL_SCOPES = (
@@ -134,6 +135,7 @@ class Workspace:
         self.scopes: set[str] = set(ALL_SCOPES.split())
         self.subscriptions: set[str] = {"app_home_opened", "reaction_added"}
         """Events that the app has subscribed to."""
+        self.installed = Installed(frozenset(self.scopes), frozenset(self.subscriptions))
         self._last_ts = (0, 0)
         self._numbers = itertools.count(1)
         self.bot_user_id = self.add_user("stanch", "Stanch", "", is_bot=True).id
@@ -191,6 +193,22 @@ class Workspace:
         """A channel by name, archived ones too: their names stay taken."""
         wanted = name.removeprefix("#")
         return next((each for each in self.channels.values() if each.name == wanted and not each.is_im), None)
+
+    def install(self, manifest: dict[str, Any]) -> None:
+        """The app from now on has the scopes, events, commands and shortcuts of this manifest, and no others.
+
+        Raises:
+            BadManifest: Slack would not take it.
+        """
+        self.installed = read(manifest)
+        self.scopes, self.subscriptions = set(self.installed.scopes), set(self.installed.events)
+        self.users[self.bot_user_id].real_name = self.installed.name
+
+    def typed(self, text: str) -> str:
+        """What somebody typed, as Slack passes it on."""
+        users = {each.name: each.id for each in self.users.values()}
+        channels = {each.name: each.id for each in self.channels.values() if each.name and not each.is_private}
+        return typed(text, users, channels)
 
     def channel(self, given: str) -> Channel:
         """A channel that the bot can know of.
