@@ -1,0 +1,84 @@
+"""Private answers: seen by one person only, where they asked, or in a direct message if that cannot be."""
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.webhook.async_client import AsyncWebhookClient
+
+from worker.slack.blocks import Message
+from worker.store.inbox import Kept
+
+log = logging.getLogger(__name__)
+
+HOOKS = "hooks.slack.com"
+FRESH = 1500.0
+"""Seconds for which a response address is good; Slack's own limit is 30 minutes."""
+NOT_HERE = frozenset(
+    {"channel_not_found", "not_in_channel", "user_not_in_channel", "is_archived", "messages_tab_disabled"}
+)
+NEVER = frozenset({"user_not_found", "user_disabled", "user_not_visible", "cannot_dm_bot", "no_text", "invalid_blocks"})
+FAILURES = (SlackApiError, aiohttp.ClientError, OSError, TimeoutError)
+
+
+class Answers:
+    """Says things to one person.
+
+    Args:
+        web: The bot's client.
+        endpoint: Address of a simulated Slack, whose response addresses are then the only ones believed.
+    """
+
+    def __init__(self, web: AsyncWebClient, endpoint: str | None) -> None:
+        self._web = web
+        self._hooks = urlsplit(endpoint).netloc if endpoint else HOOKS
+        self._scheme = urlsplit(endpoint).scheme if endpoint else "https"
+
+    async def tell(self, kept: Kept, message: Message) -> bool:
+        """Answer what was asked; whether that is settled (also if Slack will never take it)."""
+        age = (datetime.now(UTC) - datetime.fromisoformat(kept.at)).total_seconds()
+        return await self.say(kept.what, message, fresh=age < FRESH)
+
+    async def say(self, where: Mapping[str, Any], message: Message, *, fresh: bool = True) -> bool:
+        """Say something to ``where["user"]``, by ``response_url``, in ``channel``, or directly."""
+        url, channel, user = (str(where.get(name) or "") for name in ("response_url", "channel", "user"))
+        if fresh and url and self._believed(url) and await self._by_url(url, message):
+            return True
+        try:
+            if channel and channel[0] in "CG":
+                try:
+                    thread = {"thread_ts": str(where["thread"])} if where.get("thread") else {}
+                    await self._web.chat_postEphemeral(
+                        channel=channel, user=user, text=message.text, blocks=list(message.blocks), **thread
+                    )
+                    return True
+                except SlackApiError as error:
+                    if error.response.get("error") not in NOT_HERE:
+                        raise
+            opened = await self._web.conversations_open(users=user)
+            direct = str(opened["channel"]["id"])
+            await self._web.chat_postMessage(channel=direct, text=message.text, blocks=list(message.blocks))
+        except FAILURES as error:
+            code = error.response.get("error") if isinstance(error, SlackApiError) else type(error).__name__
+            log.warning("a private answer was not taken by Slack: %s", code)
+            return code in NEVER
+        return True
+
+    def _believed(self, url: str) -> bool:
+        """Whether an address is Slack's own: what a payload names is not asked blindly."""
+        parts = urlsplit(url)
+        return parts.scheme == self._scheme and parts.netloc == self._hooks
+
+    async def _by_url(self, url: str, message: Message) -> bool:
+        try:
+            answer = await AsyncWebhookClient(url, timeout=10).send(
+                text=message.text, blocks=list(message.blocks), response_type="ephemeral", replace_original=False
+            )
+        except FAILURES:
+            return False
+        return answer.status_code == 200

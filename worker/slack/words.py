@@ -1,0 +1,65 @@
+"""What people are told privately at this door: receipts and refusals, and what to do next in Slack's own terms."""
+
+from playbooks.contract import DecisionReceipt
+from worker.desk.refusals import DeskRefusal
+from worker.slack.blocks import Bold, Message, message, paragraph
+from workflows.messages import Receipt
+
+NEXT = {
+    "unknown_person": "Ask an administrator to link you: `/stanch` works once they have.",
+    "requester": "Ask another person with the role; the card names who may.",
+    "already_decided": "A second person has to decide; the card names who may.",
+    "digest_mismatch": "Look at the newest card and decide there.",
+    "plan_changed": "Look at the newest card and decide there.",
+    "closed": "The card says who decided and when.",
+    "expired": "The incident's channel says what happened instead.",
+    "not_waiting": "/stanch mine lists what waits for you.",
+    "wrong_role": "The card names who may decide.",
+    "delegated_away": "Whoever stands in for you decides.",
+    "nonce_used": "Click anew on the card if you mean to decide.",
+    "held": "/stanch hold status says who holds and why.",
+    "not_found": "/stanch list shows the incidents.",
+    "engine_unreachable": "Look at the card, then do it again if it was not counted.",
+    "no_worker": "Look at the card, then do it again if it was not counted.",
+    "clock_open": "Legal clocks are closed with `stanch incident clock`.",
+}
+"""What to do next, by code; where it is silent the desk's own advice is told."""
+
+
+def refusal(code: str, text: str, next_step: str = "") -> Message:
+    """A refusal: what happened, what was not done, what to do next."""
+    told = [[Bold("Not done. " if code not in ("ok",) else ""), text]]
+    if next_step:
+        told.append([next_step.replace("`", "")])
+    return message(f"Not done: {text} {next_step}".strip(), [paragraph(*told)])
+
+
+def refused(refusal_: DeskRefusal) -> Message:
+    """The desk's refusal in this door's words."""
+    own = NEXT.get(refusal_.code)
+    return refusal(refusal_.code, refusal_.message, own or refusal_.next_step)
+
+
+def received(receipt: DecisionReceipt | Receipt) -> Message:
+    """What came of a decision or a request."""
+    if not receipt.accepted:
+        return refusal(receipt.code, receipt.message, NEXT.get(receipt.code, ""))
+    if isinstance(receipt, DecisionReceipt) and receipt.votes and receipt.needed > 1:
+        counted = f"Counted: {receipt.votes} of {max(receipt.votes, receipt.needed)}. "
+        return message(f"{counted}{receipt.message}", [paragraph([Bold(counted), receipt.message])])
+    return message(receipt.message or "Done.", [paragraph([receipt.message or "Done."])])
+
+
+def waits(refusal_: DeskRefusal) -> Message:
+    """Told once where what was asked is kept, but cannot be done yet."""
+    text = "Kept, but not done yet: Temporal does not answer. It is done as soon as it can be, and you are told then."
+    if refusal_.code == "store_unreachable":
+        text = "Kept, but not done yet: the store does not answer. It is done as soon as it can be."
+    return message(text, [paragraph([text])])
+
+
+def failed() -> Message:
+    """Told where something broke that should not."""
+    return refusal(
+        "failed", "Something failed here. It is in the log.", "Look at the card, then do it again if needed."
+    )
