@@ -141,6 +141,11 @@ class House:
             await asyncio.sleep(0.05)
         raise AssertionError(shown["clocks"])
 
+    async def ended_steps(self, incident: str, step: str = "data") -> list[dict[str, Any]]:
+        """The incident's steps once one of them waits for people."""
+        await self.card(incident, step)
+        return list((await self.ask("cleo", "GET", f"/v1/incidents/{incident}")).json()["steps"])
+
     async def ended(self, incident: str) -> dict[str, Any]:
         """The incident once all its runs have ended."""
         for _ in range(300):

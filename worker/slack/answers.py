@@ -52,9 +52,12 @@ class Answers:
         try:
             if channel and channel[0] in "CG":
                 try:
-                    thread = {"thread_ts": str(where["thread"])} if where.get("thread") else {}
                     await self._web.chat_postEphemeral(
-                        channel=channel, user=user, text=message.text, blocks=list(message.blocks), **thread
+                        channel=channel,
+                        user=user,
+                        text=message.text,
+                        blocks=list(message.blocks),
+                        thread_ts=str(where.get("thread") or "") or None,
                     )
                     return True
                 except SlackApiError as error:

@@ -8,6 +8,7 @@ from playbooks.contract import DecisionReceipt
 from worker.desk.decisions import Actor, Choice
 from worker.desk.desk import Desk
 from worker.desk.refusals import DeskRefusal
+from worker.slack.identity import DOOR
 from worker.slack.ports import Card, Shown
 from workflows.messages import Receipt
 
@@ -83,6 +84,18 @@ class Deciding:
         await self._check_round(card, click, actor)
         return await self._desk.decisions.decide(card.incident, actor, self._choice(card, click))
 
+    def replayed(self, click: Click, actor: Actor) -> None:
+        """Journal that a decision was delivered once more."""
+        card = self._shown.card(click.card)
+        if card is not None:
+            self.refused(card, click, actor, "nonce_used")
+
+    def stranger(self, card_id: str) -> None:
+        """Journal, within bounds, that somebody unknown clicked on a card."""
+        card = self._shown.card(card_id)
+        if card is not None:
+            self._desk.decisions.refused_stranger(card.incident, DOOR)
+
     def refused(self, card: Card, click: Click, actor: Actor, code: str) -> None:
         """Journal a refusal that is the door's own."""
         self._desk.decisions.refused(card.incident, actor, self._choice(card, click), code)
@@ -126,4 +139,4 @@ class Deciding:
 
 def same(entry: Mapping[str, Any], card: Card) -> bool:
     """Whether a waiting question is the one that a card shows."""
-    return entry.get("digest", "") == card.digest and entry.get("round", card.round) == card.round
+    return bool(entry.get("digest", "") == card.digest and entry.get("round", card.round) == card.round)

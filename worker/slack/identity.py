@@ -51,6 +51,14 @@ class Identities:
             return None
         return self._store.people.by_identity((DOOR, of.team, of.user))
 
+    async def found(self, of: Origin) -> Person | None:
+        """As ``person``, beside the running loop.
+
+        Raises:
+            Exception: the store does not answer; then nobody can be told apart.
+        """
+        return await self._store.call(self.person, of)
+
     def user(self, person: str) -> str | None:
         """Somebody's user id in this workspace."""
         known = self._store.people.get(person)

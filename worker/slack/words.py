@@ -2,7 +2,8 @@
 
 from playbooks.contract import DecisionReceipt
 from worker.desk.refusals import DeskRefusal
-from worker.slack.blocks import Bold, Message, message, paragraph
+from worker.slack.blocks import Bold, Code, Line, Message, message, paragraph, small
+from worker.slack.steering import VERBS, nearest, usage
 from workflows.messages import Receipt
 
 NEXT = {
@@ -28,10 +29,10 @@ NEXT = {
 
 def refusal(code: str, text: str, next_step: str = "") -> Message:
     """A refusal: what happened, what was not done, what to do next."""
-    told = [[Bold("Not done. " if code not in ("ok",) else ""), text]]
+    told: list[Line] = [[Bold("Not done. "), text]]
     if next_step:
         told.append([next_step.replace("`", "")])
-    return message(f"Not done: {text} {next_step}".strip(), [paragraph(*told)])
+    return message(f"Not done: {text} {next_step}".strip(), [paragraph(*told), small(code)])
 
 
 def refused(refusal_: DeskRefusal) -> Message:
@@ -63,3 +64,22 @@ def failed() -> Message:
     return refusal(
         "failed", "Something failed here. It is in the log.", "Look at the card, then do it again if needed."
     )
+
+
+def said(*lines: str) -> Message:
+    """Plain sentences."""
+    return message(" ".join(lines), [paragraph(*([line] for line in lines))])
+
+
+STRANGER = "This Stanch does not know you. You can see and do nothing here."
+
+
+def help_for(word: str) -> Message:
+    """All words; for one that is none, which was probably meant."""
+    lines: list[Line] = [[Code(usage(verb)), f"  {VERBS[verb].help}"] for verb in VERBS]
+    if word in VERBS:
+        return message("What /stanch can do", [paragraph(*lines)])
+    near = nearest(word)
+    meant = f"Did you mean {usage(near)}?" if near else "This is what there is:"
+    text = f"There is no {word[:40]}. {meant}"
+    return message(text, [paragraph([text]), paragraph(*lines)])

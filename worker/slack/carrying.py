@@ -1,0 +1,83 @@
+"""From what was kept to what is done: who asked is looked up anew, because roles may have changed since."""
+
+from playbooks.contract import Json
+from worker.desk.refusals import DeskRefusal
+from worker.slack import words
+from worker.slack.answers import Answers
+from worker.slack.blocks import Message
+from worker.slack.commands import Commands
+from worker.slack.deciding import Click, Deciding
+from worker.slack.identity import Identities, Origin, actor
+from worker.slack.inbox import AWAY, Outcome, Tell
+from worker.slack.ports import Shown
+from worker.slack.reactions import Reactions
+from worker.slack.starting import Starting
+from worker.store.inbox import Kept
+
+
+class Carrying:
+    """Carries out one kept request."""
+
+    def __init__(
+        self,
+        identities: Identities,
+        deciding: Deciding,
+        commands: Commands,
+        starting: Starting,
+        reactions: Reactions,
+        shown: Shown,
+    ) -> None:
+        self._identities, self._deciding, self._commands = identities, deciding, commands
+        self._starting, self._reactions, self._shown = starting, reactions, shown
+
+    async def carry(self, kept: Kept) -> Outcome:
+        """Do what was asked, and say what came of it.
+
+        Raises:
+            DeskRefusal: with a code of ``AWAY``: it could not be tried.
+        """
+        try:
+            told = await self._done(kept)
+        except DeskRefusal as refusal:
+            if refusal.code in AWAY:
+                raise
+            told = words.refused(refusal)
+        return _outcome(told)
+
+    async def _done(self, kept: Kept) -> Message | None:
+        what: dict[str, Json] = kept.what
+        person = self._identities.person(Origin(str(what["team"]), str(what["user"])))
+        if person is None:
+            raise DeskRefusal("unknown_person", words.STRANGER)
+        asking = actor(person, kept.token)
+        if what["do"] == "decide":
+            click = Click.of(what)
+            receipt = await self._deciding.decide(click, asking)
+            card = self._shown.card(click.card)
+            if card is not None:
+                self._shown.poke(card.incident)
+            return words.received(receipt)
+        if what["do"] == "start":
+            return await self._starting.carry(what, asking)
+        if what["do"] == "mark":
+            return await self._reactions.carry(what, asking)
+        return await self._commands.carry(what, asking)
+
+    def teller(self, answers: Answers) -> Tell:
+        """Tells who asked what came of it."""
+
+        async def tell(kept: Kept, outcome: Outcome) -> bool:
+            return await answers.tell(kept, Message(outcome.text, outcome.blocks))
+
+        return tell
+
+
+def words_for(refusal: DeskRefusal | None, waits: bool) -> Outcome:
+    """What is said of what waits, is given up, or failed."""
+    if refusal is None:
+        return _outcome(words.failed())
+    return _outcome(words.waits(refusal) if waits else words.refused(refusal))
+
+
+def _outcome(message: Message | None) -> Outcome:
+    return Outcome(message.text, message.blocks) if message is not None else Outcome()
