@@ -105,7 +105,7 @@ class Listeners:
         elif id_ == names.HOME_START:
             await ack()
             self._later(self._opening.pick(body["trigger_id"], place, person))
-        elif id_ == names.ACK or id_.startswith(names.INCIDENT):
+        elif id_.removeprefix(names.INCIDENT) in steering.VERBS:
             steered = {"do": "steer", **place, "verb": id_.removeprefix(names.INCIDENT), "incident": value, "rest": ""}
             await self._keep(ack, body, request, steered, person)
         else:

@@ -6,7 +6,9 @@ from typing import Any
 
 from worker.desk.decisions import Actor
 from worker.desk.desk import Desk
+from worker.desk.entries import entry_of
 from worker.desk.refusals import DeskRefusal
+from worker.desk.rights import require
 from worker.desk.views import hold_document
 from worker.slack import words
 from worker.slack.blocks import Bold, Code, Line, Message, People, When, message, paragraph
@@ -19,6 +21,7 @@ CLOSED = frozenset({"closed", "false_alarm"})
 FOR_ALL = frozenset({"take", "pause", "resume", "cancel", "close"})
 """Said to everybody in the incident's channel, because it concerns them."""
 MOST = 20
+MOST_TEXT = 3000
 DONE = {
     "take": "took command",
     "pause": "paused it: no further step starts",
@@ -40,7 +43,6 @@ class Commands:
             "ack": self._ack,
             "take": self._take,
             "note": self._note,
-            "handover": self._handover,
             "hold": self._hold,
             "pause": self._pause,
             "resume": self._resume,
@@ -111,11 +113,13 @@ class Commands:
     async def _note(self, actor: Actor, incident: str, rest: str) -> Message:
         if not rest.strip():
             raise DeskRefusal("bad_value", "A note needs words. Nothing was kept.", "/stanch note TEXT")
-        return words.received(self._desk.notes.note(_named(incident), actor, rest))
-
-    async def _handover(self, actor: Actor, incident: str, _rest: str) -> Message:
-        found = await self._desk.handover.lines(_named(incident))
-        return message(f"Hand-over of {incident}", [paragraph(*([line] for line in found))])
+        require(actor.name, actor.roles, "ack")
+        self._desk.views.known(_named(incident))
+        entry = entry_of(
+            actor.name, actor.door, "incident.note", {}, rest[:MOST_TEXT], key=f"desk/note/{actor.request}"
+        )
+        self._desk.store.journal.append(incident, [entry])
+        return words.said(f"Kept in the timeline of {incident}.")
 
     async def _hold(self, actor: Actor, _incident: str, rest: str) -> Message:
         word, _, reason = rest.partition(" ")

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from worker.slack import names
+
 COMMAND = "/stanch"
-START_FROM_MESSAGE = "start_from_message"
 EVENTS_PATH = "/slack/events"
 BOT_EVENTS = ("app_home_opened", "reaction_added")
 APP_SCOPE = "connections:write"
@@ -76,7 +77,7 @@ def manifest(*, name: str = "Stanch", url: str | None = None, exercise: bool = F
                 {
                     "name": "Start incident from this",
                     "type": "message",
-                    "callback_id": START_FROM_MESSAGE,
+                    "callback_id": names.START_FROM_MESSAGE,
                     "description": "Start an incident; the message is kept as evidence",
                 }
             ],

@@ -27,7 +27,6 @@ VERBS = {
     "ack": Verb("ack [ID]", "you have seen it; pages to you stop", of_incident=True),
     "take": Verb("take [ID] [REASON]", "become its commander", of_incident=True),
     "note": Verb("note [ID] TEXT", "keep something in the timeline", of_incident=True),
-    "handover": Verb("handover [ID]", "hand over in five lines", of_incident=True),
     "hold": Verb("hold on REASON | off | status", "hold every new effect, everywhere"),
     "pause": Verb("pause [ID] [REASON]", "start no further step", of_incident=True),
     "resume": Verb("resume [ID] [REASON]", "go on after a pause", of_incident=True),
