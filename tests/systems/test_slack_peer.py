@@ -281,6 +281,18 @@ async def test_duplicates_replays_and_ten_clicks_at_once_arrive_as_such(peer, pe
         assert len({each["trigger_id"] for each in app.got}) == 11
 
 
+async def test_a_delivery_can_be_late(peer, people, web):
+    ann, _, _, channel = people
+    posted = await web.chat_postMessage(channel=channel, text="?", blocks=[button("Approve", "approve")])
+    async with over_socket(peer) as app:
+        peer.faults.add("late", method="interactive", seconds=0.05)
+        clicking = asyncio.create_task(ann.click(channel, posted["ts"], "approve"))
+        await asyncio.sleep(0.01)
+        assert app.got == []
+        await clicking
+        assert len(app.got) == 1
+
+
 async def test_dropped_and_refreshed_sockets_come_back(peer, people):
     ann, _, _, channel = people
     async with over_socket(peer):

@@ -165,6 +165,8 @@ async def test_invalid_blocks_are_refused_in_slacks_words(peer, web, channel):
     assert error.value.response["response_metadata"]["messages"] == [
         "[ERROR] must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
     ]
+    long = [{"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3000}}] * 5
+    assert await refused(web.chat_postMessage(channel=channel, text="x", blocks=long)) == "msg_blocks_too_long"
     assert await refused(web.api_call("chat.postMessage", json={"channel": channel})) == "no_text"
     async with httpx.AsyncClient(trust_env=False) as http:
         answer = await http.post(

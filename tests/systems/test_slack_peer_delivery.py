@@ -4,7 +4,7 @@ import asyncio
 import json
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, WSServerHandshakeError, web
 
 from worker.slack.manifest import manifest
 from worker.slack.peer.delivery import NotAcknowledged
@@ -137,6 +137,7 @@ async def test_an_event_that_nobody_acknowledged_comes_again_and_a_command_does_
         (2, "timeout"),
     ]
     assert len({each["payload"]["event_id"] for each in listener.got}) == 1
+    assert not any(each["accepts_response_payload"] for each in listener.got)
     listener.silent = 1
     with pytest.raises(NotAcknowledged):
         await ann.command("help", channel)
@@ -184,10 +185,13 @@ async def test_while_the_workspace_is_away_sockets_drop_and_none_opens(peer, ann
     listener = Listener(peer)
     connection, _, task = await listener.socket(session)
     await ann.command("help", channel)
+    ticket = peer.do(lambda: peer.delivery.ticket(peer.url))
     peer.faults.take_down()
     await ann.until(lambda: peer.connections == 0)
     with pytest.raises(Exception, match=r"isconnected|reset"):
         await listener.socket(session)
+    with pytest.raises(WSServerHandshakeError):
+        await session.ws_connect(ticket)
     with pytest.raises(NotAcknowledged, match="down"):
         await ann.command("help", channel)
     peer.faults.bring_up()

@@ -146,6 +146,14 @@ def test_what_slack_refuses_is_named_and_located(what):
     assert problems(blocks) == [problem]
 
 
+def test_the_blocks_of_a_message_are_short_together_though_each_may_be_long():
+    long = [section(text=mrkdwn("x" * 2900)) for _ in range(4)]
+    assert problems(long) == []
+    (problem,) = problems([*long, section(text=mrkdwn("x" * 1600))])
+    assert problem == "all blocks together must be less than 13201 characters [json-pointer:/blocks]"
+    assert problems([*long, section(text=mrkdwn("x" * 1600))], "home") == []
+
+
 def modal(**more) -> dict:
     """A modal with one section."""
     return {"type": "modal", "title": plain(), "blocks": [section()], **more}

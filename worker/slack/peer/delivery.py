@@ -178,6 +178,8 @@ class Delivery:
                 reason = sent.reason
 
     async def _attempt(self, sent: Sent) -> Any:
+        for rule in self.faults.strike(sent.type, "", ("late",)):
+            await asyncio.sleep(rule.seconds)
         self.sent.append(sent)
         if self.faults.down:
             raise NotAcknowledged("The workspace is down.")

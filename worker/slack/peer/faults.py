@@ -19,8 +19,9 @@ KINDS = (
     "hold_after_commit",
     "duplicate",
     "unacknowledged",
+    "late",
 )
-"""Up to ``hold`` before a call is carried out; ``*_after_commit`` when it stands; the last two strike deliveries."""
+"""Up to ``hold`` before a call is carried out; ``*_after_commit`` when it stands; the last three strike deliveries."""
 
 
 @dataclass
@@ -31,12 +32,12 @@ class Rule:
         kind: One of ``KINDS``. ``status`` answers with a bare HTTP status, ``error`` with ``{"ok": false}`` and 200,
             ``rate_limit`` with 429, ``drop`` closes the connection, ``hold`` waits for ``release``;
             ``error_after_commit`` answers ``status`` although the effect stands; ``duplicate`` delivers twice;
-            ``unacknowledged`` takes an envelope's acknowledgement for lost.
+            ``unacknowledged`` takes an envelope's acknowledgement for lost, ``late`` delivers after ``seconds``.
         method: Regular expression of the Web API method, or of a delivery's type; also ``upload`` and ``response_url``.
         channel: Of the calls meant; empty for any.
         times: How many calls it strikes; 0 for all.
         skip: How many matching calls pass first.
-        seconds: Of latency; ``Retry-After`` of ``rate_limit``.
+        seconds: Of ``latency`` and ``late``; ``Retry-After`` of ``rate_limit``.
         status: HTTP status of the answer.
         code: Error code in the answer.
     """

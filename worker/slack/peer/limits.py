@@ -25,6 +25,9 @@ SELECTS = [
 ]
 PICKERS = ["checkboxes", "radio_buttons", "datepicker", "timepicker"]
 TYPED = ["plain_text_input", "number_input", "email_text_input", "url_text_input", "rich_text_input"]
+MESSAGE_CHARACTERS = 13_200
+"""Of all blocks of a message as JSON. In no reference, but met (github.com/slackapi/bolt-js issues 2509 and 2867)."""
+TOO_LONG = f"all blocks together must be less than {MESSAGE_CHARACTERS + 1} characters"
 INPUTS = [*TYPED, *PICKERS, *SELECTS, "datetimepicker", "file_input"]
 ACCESSORIES = [*PICKERS, *SELECTS, "button", "image", "overflow", "workflow_button"]
 ACTIONS = [
@@ -84,6 +87,8 @@ def problems(blocks: object, surface: str = "message", pointer: str = "/blocks")
     for at, block in enumerate(blocks):
         _block(report, block, f"{pointer}/{at}", surface)
     _unique_blocks(report, blocks, pointer)
+    if surface == "message" and len(json.dumps(blocks, ensure_ascii=False, separators=(",", ":"))) > MESSAGE_CHARACTERS:
+        report.add(TOO_LONG, pointer)
     markdown = sum(len(str(each.get("text", ""))) for each in blocks if _type(each) == "markdown")
     if markdown > MARKDOWN_CHARACTERS:
         report.add(f"markdown text must be less than {MARKDOWN_CHARACTERS + 1} characters in all", pointer)
@@ -187,7 +192,7 @@ def _context(report: Report, block: Json, at: str) -> None:
         if _type(each) == "image":
             element(report, each, where, ["image"])
         elif _type(each) in ("plain_text", "mrkdwn"):
-            text_object(report, each, where, 2000)
+            text_object(report, each, where, 3000)
         else:
             report.add(f"unsupported type: {_type(each)}", f"{where}/type")
 

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from worker.slack.peer.calls import Call, Json, method
-from worker.slack.peer.limits import problems
+from worker.slack.peer.limits import TOO_LONG, problems
 from worker.slack.peer.messages import Message
 from worker.slack.peer.state import Channel, Refused, Workspace
 
@@ -30,7 +30,9 @@ def blocks_of(call: Call) -> list[Json]:
 
 
 def refuse_invalid(found: list[str]) -> None:
-    """Raises: Refused: ``invalid_blocks``, if there is any problem."""
+    """Raises: Refused: ``invalid_blocks`` or ``msg_blocks_too_long``, if there is any problem."""
+    if len(found) == 1 and found[0].startswith(TOO_LONG):
+        raise Refused("msg_blocks_too_long")
     if found:
         raise Refused("invalid_blocks", *found, errors=found)
 

@@ -144,7 +144,9 @@ class SlackPeer:
         def add() -> str:
             everyone = (*members, self.state.bot_user_id) if bot else members
             creator = everyone[0] if everyone else "USLACKBOT"
-            return self.state.add_channel(name, creator, is_private=private, members=everyone).id
+            made = self.state.add_channel(name, creator, is_private=private, members=everyone)
+            made.shared = any(self.state.users[each].stranger for each in everyone)
+            return made.id
 
         return self.do(add)
 
