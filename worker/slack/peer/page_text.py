@@ -18,7 +18,8 @@ EMOJI = {
     "no_bell": "🔕", "eyes": "👀", "lock": "🔒", "unlock": "🔓", "key": "🔑", "fire": "🔥", "memo": "📝",
     "pushpin": "📌", "page_facing_up": "📄", "paperclip": "📎", "speech_balloon": "💬", "telephone_receiver": "📞",
     "pager": "📟", "iphone": "📱", "wave": "👋", "raised_hand": "✋", "thumbsup": "👍", "+1": "👍", "thumbsdown": "👎",
-    "-1": "👎", "question": "❓", "grey_question": "❔", "exclamation": "❗", "bangbang": "‼️", "information_source": "ℹ️",
+    "-1": "👎", "question": "❓", "grey_question": "❔", "exclamation": "❗", "bangbang": "‼️",
+    "information_source": "ℹ️",
     "red_circle": "🔴", "large_orange_circle": "🟠", "large_yellow_circle": "🟡", "large_green_circle": "🟢",
     "large_blue_circle": "🔵", "white_circle": "⚪", "black_circle": "⚫", "large_orange_square": "🟧",
     "large_red_square": "🟥", "large_green_square": "🟩", "large_yellow_square": "🟨", "white_large_square": "⬜",
@@ -178,9 +179,7 @@ def _auto(found: str, hold: Callable[[str], str]) -> str:
 
 
 def _bare_names(text: str, names: Names, hold: Callable[[str], str]) -> str:
-    text = re.sub(
-        rf"(?<!\w)@({'|'.join(BROADCASTS)})\b", lambda found: hold(mention(found[1], mine=True)), text
-    )
+    text = re.sub(rf"(?<!\w)@({'|'.join(BROADCASTS)})\b", lambda found: hold(mention(found[1], mine=True)), text)
     known = {name for name in names.channels.values() if name}
     return re.sub(
         r"(?<!\w)#([\w-]+)", lambda found: hold(mention(found[1], sign="#")) if found[1] in known else found[0], text

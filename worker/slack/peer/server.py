@@ -16,6 +16,7 @@ from aiohttp import web
 from worker.slack.peer.control import Control
 from worker.slack.peer.delivery import Delivery, Sent
 from worker.slack.peer.faults import Faults
+from worker.slack.peer.page import Page
 from worker.slack.peer.rates import Rates
 from worker.slack.peer.state import Workspace
 from worker.slack.peer.web import Called, Web
@@ -183,6 +184,7 @@ class SlackPeer:
         app.router.add_post("/response/{hook}", self._web.response_url)
         app.router.add_get("/link/", self.delivery.link)
         Control(self).routes(app)
+        Page(self).routes(app)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
         try:
             await runner.setup()
