@@ -107,9 +107,10 @@ class Slack:
             self.channel,
             key,
         )
-        form = "answer" in entry["verdicts"]
-        row = [button("Answer…", names.DECIDE_FORM, id_)] if form else []
-        row += [button(each, names.decide(each), id_) for each in entry["verdicts"] if each != "answer"]
+        if entry["kind"] in ("review", "ask"):
+            row = [button("Answer…", names.DECIDE_FORM, id_)]
+        else:
+            row = [button(each, names.decide(each), id_) for each in entry["verdicts"]]
         shown = message(str(entry["question"]), [paragraph([str(entry["question"])]), actions(*row)])
         posted = await self.web.chat_postMessage(channel=self.channel, text=shown.text, blocks=list(shown.blocks))
         self.board.places[key] = (self.channel, str(posted["ts"]))
@@ -128,6 +129,53 @@ class Slack:
         user = self.users[name]
         here = self.peer.state.channels[self.channel].ephemerals
         return [said({"text": each.text, "blocks": each.blocks}) for each in here if each.seen_by == user]
+
+
+class Relay:
+    """The way to a server, which can be cut and mended."""
+
+    def __init__(self, target: str) -> None:
+        host, _, port = target.rpartition(":")
+        self._target, self.address = (host, int(port)), ""
+        self._open, self._ways = True, set[asyncio.StreamWriter]()
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator["Relay"]:
+        """Pass everything on while the block runs."""
+        server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        self.address = "127.0.0.1:{1}".format(*server.sockets[0].getsockname())
+        try:
+            yield self
+        finally:
+            self.cut()
+            server.close()
+
+    def cut(self) -> None:
+        """Nothing comes through any more."""
+        self._open = False
+        for way in list(self._ways):
+            way.transport.abort()
+
+    def mend(self) -> None:
+        """New connections come through."""
+        self._open = True
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self._open:
+            writer.transport.abort()
+            return
+        there, back = await asyncio.open_connection(*self._target)
+        self._ways |= {writer, back}
+        with contextlib.suppress(OSError):
+            await asyncio.gather(_pour(reader, back), _pour(there, writer))
+        self._ways -= {writer, back}
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while chunk := await reader.read(65536):
+        writer.write(chunk)
+        await writer.drain()
+    writer.close()
 
 
 def settings(peer: SlackPeer, *, socket: bool = True, http: bool = False) -> SlackSettings:

@@ -241,7 +241,8 @@ def bolt(
 
     app = AsyncApp(
         name="stanch",
-        client=web,
+        # The app's own client has no token: bolt would take it for the way to ask who we are, at each delivery.
+        client=AsyncWebClient(base_url=web.base_url),
         authorize=authorize,
         signing_secret=signing_secret,
         process_before_response=True,

@@ -52,7 +52,7 @@ class Carrying:
         asking = actor(person, kept.token)
         if what["do"] == "decide":
             click = Click.of(what)
-            receipt = await self._deciding.decide(click, asking)
+            receipt = await self._deciding.decide(click, asking, again=kept.again)
             card = self._shown.card(click.card)
             if card is not None:
                 self._shown.poke(card.incident)
@@ -74,9 +74,9 @@ class Carrying:
 
 def words_for(refusal: DeskRefusal | None, waits: bool) -> Outcome:
     """What is said of what waits, is given up, or failed."""
-    if refusal is None:
-        return _outcome(words.failed())
-    return _outcome(words.waits(refusal) if waits else words.refused(refusal))
+    if waits:
+        return _outcome(words.waits())
+    return _outcome(words.failed() if refusal is None else words.refused(refusal))
 
 
 def _outcome(message: Message | None) -> Outcome:

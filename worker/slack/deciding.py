@@ -67,14 +67,14 @@ class Deciding:
                 return dict(entry) if same(entry, card) else None
         return None
 
-    async def decide(self, click: Click, actor: Actor) -> DecisionReceipt | Receipt:
-        """Carry out a decision; repeated with the same request, it has the same effect and the same receipt.
+    async def decide(self, click: Click, actor: Actor, *, again: bool = False) -> DecisionReceipt | Receipt:
+        """Carry out a decision; repeated with the same request (``again``), it has the same effect, once.
 
         Raises:
             DeskRefusal: it could not or would not be passed on; that is journaled.
         """
         card = self.question(click, actor)
-        counted = self._counted(card, actor)
+        counted = self._counted(card, actor) if again else None
         if counted is not None:
             return counted
         if card.kind == REVIEW:

@@ -13,7 +13,7 @@ from worker.desk.decisions import MAX_REASON
 from worker.desk.desk import Desk
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
-from worker.slack import forms, modals, names, words
+from worker.slack import forms, modals, names, steering, words
 from worker.slack.answers import FAILURES, Answers
 from worker.slack.deciding import REVIEW, Click, Deciding
 from worker.slack.identity import actor
@@ -167,7 +167,9 @@ class Opening:
         row = next(row for row in self._desk.starts.playbooks() if row["id"] == playbook)
         said = self._recalled(f"{ids.get('channel')}/{ids.get('ts')}") if ids.get("ts") else {}
         metadata = json.dumps({**ids, "playbook": playbook})
-        return modals.start_form(row, mode=self._own_mode, metadata=metadata, title=said.get("text", ""))
+        return modals.start_form(
+            row, mode=self._own_mode, metadata=metadata, title=steering.plain(said.get("text", ""))
+        )
 
     def _picker(self, ids: Mapping[str, str]) -> dict[str, Any]:
         playbooks = self._desk.starts.playbooks()

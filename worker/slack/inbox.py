@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,8 @@ PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0)
 PATIENCE = 3600.0
 """Seconds for which something is tried; a decision, whose question has its own time, is tried as long as it takes."""
 TELLING = 900.0
+SLOW = 4.0
+"""Seconds after which whoever asked is told that it takes longer."""
 REMEMBERED = timedelta(days=30)
 AT_ONCE = 32
 TRIES = 3
@@ -51,7 +53,8 @@ Raises ``DeskRefusal`` with a code of ``AWAY`` where it could not be tried.
 Tell = Callable[[Kept, Outcome], Awaitable[bool]]
 """Tells who asked, privately; whether it could."""
 Words = Callable[[DeskRefusal | None, bool], Outcome]
-"""What is said of something that waits (``True``) or is given up (``False``), and of a failure (``None``)."""
+"""What is said of something that waits (``True``); of what is given up (``False``): with the refusal, or, if it is
+``None``, that it failed."""
 
 
 class Inbox:
@@ -137,13 +140,10 @@ class Inbox:
         tried = failed = 0
         while True:
             try:
-                async with self._turns:
-                    return await self._carry(kept)
+                return await self._tried(replace(kept, again=kept.again or tried > 0), first=tried == 0)
             except DeskRefusal as refusal:
                 if refusal.code not in AWAY or (not _patient(kept) and loop.time() - since > PATIENCE):
                     return self._words(refusal, False)
-                if tried == 0:
-                    await self._tell(kept, self._words(refusal, True))
             except Exception:
                 log.exception("%s of Slack failed", kept.id)
                 failed += 1
@@ -151,6 +151,19 @@ class Inbox:
                     return self._words(None, False)
             await asyncio.sleep(PAUSES[min(tried, len(PAUSES) - 1)])
             tried += 1
+
+    async def _tried(self, kept: Kept, *, first: bool) -> Outcome:
+        """Carry it out; whoever asked is told once, and early, if that takes long or cannot be now."""
+        async with self._turns:
+            work = asyncio.ensure_future(self._carry(kept))
+            try:
+                done, _ = await asyncio.wait([work], timeout=SLOW if first else None)
+                away = bool(done) and isinstance(found := work.exception(), DeskRefusal) and found.code in AWAY
+                if first and (not done or away):
+                    await self._tell(kept, self._words(None, True))
+                return await work
+            finally:
+                work.cancel()
 
     async def _told(self, kept: Kept, outcome: Outcome) -> None:
         if not outcome.text:

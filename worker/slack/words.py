@@ -51,11 +51,9 @@ def received(receipt: DecisionReceipt | Receipt) -> Message:
     return message(receipt.message or "Done.", [paragraph([receipt.message or "Done."])])
 
 
-def waits(refusal_: DeskRefusal) -> Message:
+def waits() -> Message:
     """Told once where what was asked is kept, but cannot be done yet."""
     text = "Kept, but not done yet: Temporal does not answer. It is done as soon as it can be, and you are told then."
-    if refusal_.code == "store_unreachable":
-        text = "Kept, but not done yet: the store does not answer. It is done as soon as it can be."
     return message(text, [paragraph([text])])
 
 

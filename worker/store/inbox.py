@@ -3,7 +3,7 @@
 import json
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Row, delete, func, insert, select, update
@@ -24,6 +24,7 @@ class Kept:
         at: When it arrived.
         what: The request; ``{}`` once it is done.
         outcome: What came of it, once it was carried out.
+        again: Whether it may have been tried before.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Kept:
     at: str
     what: dict[str, Any]
     outcome: dict[str, Any] | None = None
+    again: bool = False
 
 
 class Inbox:
@@ -56,7 +58,7 @@ class Inbox:
         """What is not done yet, oldest first."""
         wanted = select(inbox).where(inbox.c.done_at.is_(None)).order_by(inbox.c.position)
         with self._database.reading() as connection:
-            return [_kept(row) for row in connection.execute(wanted)]
+            return [replace(_kept(row), again=True) for row in connection.execute(wanted)]
 
     def carried_out(self, id_: str, outcome: Mapping[str, Json]) -> None:
         """Keep what came of a request; whoever asked has still to be told."""
