@@ -64,7 +64,7 @@ class Board:
         """Remember what everybody is told."""
         self.told[key] = message
 
-    async def keep_showing(self, web: AsyncWebClient) -> None:
+    async def keep_showing(self) -> None:
         """Nothing by itself: a test shows its own cards."""
         await asyncio.Event().wait()
 
@@ -195,7 +195,7 @@ def door_of(slack: Slack, **ways: bool) -> SlackDoor:
         settings(slack.peer, **ways),
         lambda reference: str(getattr(slack.peer, SECRETS[reference])),
         slack.house.desk,
-        slack.board,
+        lambda _: slack.board,
     )
 
 

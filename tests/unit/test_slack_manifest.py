@@ -1,5 +1,8 @@
 """The manifest is made of one table, asks for no more than that, and says how it is heard."""
 
+import subprocess
+import sys
+
 from worker.slack.manifest import BOT_EVENTS, SCOPES, manifest
 
 
@@ -32,3 +35,13 @@ def test_it_keeps_to_slacks_limits_and_an_exercise_is_marked() -> None:
         (shortcut,) = made["features"]["shortcuts"]
         assert len(shortcut["name"]) <= 24 and len(shortcut["description"]) <= 150
     assert "EXERCISE" in manifest(exercise=True)["display_information"]["name"]
+
+
+def test_commands_and_the_worker_load_nothing_of_slack() -> None:
+    code = (
+        "import sys, worker.cli.main, worker.start_work, worker.start, worker.start_checks\n"
+        "heavy = {'slack_bolt', 'slack_sdk', 'aiohttp', 'pagerduty', 'icalendar', 'recurring_ical_events'}\n"
+        "print(sorted(heavy & {name.partition('.')[0] for name in sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

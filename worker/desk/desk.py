@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from temporalio.client import Client
 from temporalio.service import RPCError
 
+from playbooks.contract import Json
 from worker.bundle import ExportRefused, export
 from worker.bundle_histories import fetch_histories
 from worker.desk.aftermath import Aftermath
@@ -63,6 +65,8 @@ class Desk:
         self.migrations = Migrations(client, self.views, self.aftermath, installation)
         self.outbox = Outbox(store)
         self.reconciler = Reconciler(store, client, self.starts)
+        self.doors: dict[str, Callable[[], dict[str, Json]]] = {}
+        """Doors beside ``/v1`` by name, each telling how it is; none of them makes the process unhealthy."""
 
     def actor(self, token: str, door: str) -> Actor:
         """Who holds this token, with the roles of this very moment.
@@ -94,7 +98,9 @@ class Desk:
     async def health(self) -> dict[str, Any]:
         """What this process depends on; ``ok`` if it can do its work. Doors answer even when it cannot."""
         store, engine = await asyncio.gather(self._store_answers(), self._engine_answers())
-        return {"ok": store and engine, "store": store, "temporal": engine, "hold": hold_document(self.store)["on"]}
+        doors = {name: look() for name, look in self.doors.items()}
+        held = hold_document(self.store)["on"]
+        return {"ok": store and engine, "store": store, "temporal": engine, "hold": held, **doors}
 
     async def keep_signing(self, *, every: float = SIGN_EVERY) -> None:
         """Sign the heads of the chains that changed, each minute, until cancelled."""

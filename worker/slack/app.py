@@ -105,6 +105,9 @@ class Listeners:
         elif id_ == names.HOME_START:
             await ack()
             self._later(self._opening.pick(body["trigger_id"], place, person))
+        elif id_ == names.HOME_OPEN:
+            looked = {"do": "steer", **place, "verb": "status", "incident": value, "rest": ""}
+            await self._keep(ack, body, request, looked, person)
         elif id_.removeprefix(names.INCIDENT) in steering.VERBS:
             steered = {"do": "steer", **place, "verb": id_.removeprefix(names.INCIDENT), "incident": value, "rest": ""}
             await self._keep(ack, body, request, steered, person)

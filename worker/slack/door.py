@@ -47,7 +47,7 @@ SIGNED = ("x-slack-request-timestamp", "x-slack-signature")
 class Outgoing(Shown, Protocol):
     """The outgoing half."""
 
-    async def keep_showing(self, web: AsyncWebClient) -> None:
+    async def keep_showing(self) -> None:
         """Make Slack show what is wanted, until cancelled."""
 
 
@@ -58,10 +58,16 @@ class SlackDoor:
         settings: Where it is and what it may use.
         secret: Reads a secret by its reference.
         desk: Who may do what.
-        outgoing: What is shown.
+        outgoing: Makes the outgoing half with a bot token.
     """
 
-    def __init__(self, settings: SlackSettings, secret: Callable[[str], str], desk: Desk, outgoing: Outgoing) -> None:
+    def __init__(
+        self,
+        settings: SlackSettings,
+        secret: Callable[[str], str],
+        desk: Desk,
+        outgoing: Callable[[str], Outgoing],
+    ) -> None:
         self._settings, self._secret, self._desk, self._outgoing = settings, secret, desk, outgoing
         self._identities = Identities(desk.store, settings.workspace)
         self._app: AsyncApp | None = None
@@ -113,16 +119,15 @@ class SlackDoor:
         self._verifier = SignatureVerifier(signing_secret) if settings.signing_secret else None
         more: dict[str, Any] = {"base_url": settings.endpoint} if settings.endpoint else {}
         web = AsyncWebClient(token=token, timeout=TIMEOUT, **more)
-        answers = Answers(web, settings.endpoint)
-        deciding = Deciding(self._desk, self._outgoing)
-        commands = Commands(self._desk, self._outgoing, self._identities)
+        answers, shown = Answers(web, settings.endpoint), self._outgoing(token)
+        deciding = Deciding(self._desk, shown)
         carrying = Carrying(
             self._identities,
             deciding,
-            commands,
-            Starting(self._desk, web, self._outgoing),
-            Reactions(self._desk, web, self._outgoing, self._identities, settings.workspace),
-            self._outgoing,
+            Commands(self._desk, shown, self._identities),
+            Starting(self._desk, web, shown),
+            Reactions(self._desk, web, shown, self._identities, settings.workspace),
+            shown,
         )
         inbox = Inbox(self._desk.store, carrying.carry, carrying.teller(answers), words_for)
         homes = HomeTabs(self._desk, web, self._identities)
@@ -133,7 +138,7 @@ class SlackDoor:
             inbox.keep_carrying(),
             homes.keep_fresh(),
             self._keep_looking(web),
-            self._show(web),
+            self._show(shown),
         ]
         if settings.app_token:
             reference = settings.app_token
@@ -152,10 +157,10 @@ class SlackDoor:
             await asyncio.gather(*tasks, return_exceptions=True)
             await listeners.stop()
 
-    async def _show(self, web: AsyncWebClient) -> None:
+    async def _show(self, shown: Outgoing) -> None:
         """Say something only once the token is known to be of the right workspace."""
         await self._known.wait()
-        await self._outgoing.keep_showing(web)
+        await shown.keep_showing()
 
     async def _keep_looking(self, web: AsyncWebClient) -> None:
         tried = 0

@@ -72,6 +72,8 @@ class Inbox:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._open = False
+        self._fresh: set[str] | None = set()
+        """What came in before the store was read for what a death left; ``None`` once it was."""
 
     async def keep(self, by: Delivery, what: Mapping[str, Json]) -> tuple[Kept, str]:
         """Keep a request before it is acknowledged: ``new``, a ``repeat`` by Slack, or a ``replay`` by somebody.
@@ -107,18 +109,23 @@ class Inbox:
     async def _resume(self) -> None:
         for pause in (*PAUSES, *(PAUSES[-1:] * 1000)):
             try:
-                left = await self._store.call(self._store.inbox.open)
                 await self._store.write(self._store.inbox.forget, _stamp(datetime.now(UTC) - REMEMBERED))
+                left = await self._store.call(self._store.inbox.open)
             except Exception:
                 log.exception("the inbox of Slack cannot be read; trying again")
                 await asyncio.sleep(pause)
                 continue
+            # What came in while the store was read may be in it as unfinished, and be finished by now.
+            fresh, self._fresh = self._fresh or set(), None
             for kept in left:
-                self._begin(kept)
+                if kept.id not in fresh:
+                    self._begin(kept)
             return
 
     def _begin(self, kept: Kept) -> None:
         if self._open and kept.id not in self._tasks:
+            if self._fresh is not None:
+                self._fresh.add(kept.id)
             task = asyncio.create_task(self._finish(kept))
             self._tasks[kept.id] = task
             task.add_done_callback(lambda _: self._tasks.pop(kept.id, None))
