@@ -63,9 +63,12 @@ def test_only_builtins_know_the_shapes_of_workflows(path: Path) -> None:
 
 
 def test_peers_are_out_of_reach_of_a_live_worker() -> None:
-    allowed = re.compile(r"^(worker/range|activities/systems/[a-z]+/peer)")
+    peer = re.compile(r"^(activities\.systems\.\w+|worker\.(?:\w+\.)*\w+)\.peer(\.|$)")
+    allowed = re.compile(r"^(worker/range\w*\.py$|activities/systems/\w+/peer(/|\.py)|worker/(?:\w+/)*peer/)")
+    assert peer.match("worker.slack.peer.server") and peer.match("worker.slack.peer")
+    assert not peer.match("worker.slack.peerage") and not allowed.match("worker/slack/door.py")
     for path in SOURCES:
-        used = [module for module in imports(path) if re.match(r"activities\.systems\.\w+\.peer", module)]
+        used = [module for module in imports(path) if peer.match(module)]
         assert not used or allowed.match(relative(path)), f"{relative(path)} imports a peer"
 
 

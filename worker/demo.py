@@ -19,6 +19,7 @@ from worker.cli.client import ApiClient
 from worker.cli.output import emit, show
 from worker.demo_people import CAST, Script
 from worker.demo_prompt import Prompted
+from worker.demo_slack import InSlack
 from worker.demo_stage import SOURCE, DemoFailed, Stage, stage
 from worker.demo_story import World, checks, document, seconds, steps_with_effect, story
 from worker.settings import Settings
@@ -50,21 +51,28 @@ async def play(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -
     tell = (lambda line: None) if wanted.as_json else say
     async with stage(settings, wanted.seed, say) as scene:
         say(f"Seed {wanted.seed}. The simulated world: {scene.range.url}")
+        assert scene.range.slack is not None
+        say(f"Slack, as people see it: {scene.range.slack.url}")
         told = await _play(scene, wanted, tell, begun)
         if wanted.as_json:
             emit(told)
         else:
             show("\n" + story(told))
         if wanted.keep:
-            say(f"It stays up: {scene.url}, home {scene.home}, world {scene.range.url}. Ctrl-C ends it.")
+            places = f"home {scene.home}, world {scene.range.url}, Slack {scene.range.slack.url}"
+            say(f"It stays up: {scene.url}, {places}. Ctrl-C ends it.")
             await until_stopped().wait()
     return 0 if told["ok"] else 1
 
 
 async def _play(scene: Stage, wanted: Wanted, tell: Callable[[str], None], begun: float) -> dict[str, Any]:
     clients = {name: scene.client(name) for name in CAST}
-    kind = Script if wanted.unattended else Prompted
-    script = kind(clients, act=scene.range.do_by_hand, spare=scene.range.spared(), told=tell)
+    act, spare = scene.range.do_by_hand, scene.range.spared()
+    script: Script
+    if wanted.unattended:
+        script = InSlack(clients, act=act, spare=spare, told=tell, slack=scene.range.slack)
+    else:
+        script = Prompted(clients, act=act, spare=spare, told=tell)
     try:
         sent_at = datetime.now(UTC)
         incident = await asyncio.to_thread(_begin, scene, wanted, clients[COMMANDER])
@@ -121,6 +129,9 @@ def _ending(scene: Stage, shown: dict[str, Any], person: ApiClient, sent_at: dat
     export = exports / f"{incident}-{sent_at:%Y%m%dT%H%M%S}.zip"
     person.download(f"/v1/incidents/{incident}/export", export)
     verified = bundle_is_intact(export, scene.home)
+    slack = scene.range.slack
+    assert slack is not None
+    transcript, _ = slack.write_transcript(export.with_suffix(".transcript"))
     with zipfile.ZipFile(export) as bundle:
         # What was exported is what is told: the incident may have gone on since.
         entries = [json.loads(line) for line in bundle.read(JOURNAL).splitlines()]
@@ -140,6 +151,7 @@ def _ending(scene: Stage, shown: dict[str, Any], person: ApiClient, sent_at: dat
         verified=verified,
         export=str(export),
         url=scene.range.url,
+        slack={"url": slack.url, "transcript": str(transcript)},
         spans=seconds(sent_at, world, steps, time.monotonic() - begun),
         found=found,
     )

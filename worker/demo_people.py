@@ -28,7 +28,7 @@ SAID: dict[str, Any] = {
     "worked": "Running exports were aborted before anybody had to decide.",
     "failed": "Nobody knew at first who owns the integration.",
     "mitigation": "The app is blocked; it comes back with least scopes and enforced network addresses.",
-    "improvements": ["crm_owner: a baseline of API calls for each app, within a month"],
+    "improvements": ["crm_owner: a baseline of API calls for each app within a month"],
 }
 """What the demo's people know, by the field that asks for it."""
 
@@ -91,10 +91,8 @@ class Script:
     def _decide(self, incident: str, name: str, entry: Mapping[str, Any]) -> int:
         body = self._answer(entry)
         try:
-            self.people[name].post(
-                f"/v1/incidents/{incident}/decisions",
-                {"run": entry["run"], "step": entry["step"], "digest": entry["digest"], **body},
-            )
+            if not self._send(incident, name, entry, body):
+                return 0
         except ApiError as refusal:
             self.told(f"{name}: {entry['step']} {body['verdict']}: refused, {refusal.code}")
             if refusal.code in AGAIN:
@@ -104,6 +102,16 @@ class Script:
         self.told(f"{name}: {entry['step']}: {body['verdict']}{again}")
         self.decided.append({"person": name, "step": entry["step"], "verdict": body["verdict"]})
         return 1
+
+    def _send(self, incident: str, name: str, entry: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+        """Bring a decision to a door; whether it was counted.
+
+        Raises:
+            ApiError: it was refused.
+        """
+        question = {key: entry[key] for key in ("run", "step", "digest")}
+        self.people[name].post(f"/v1/incidents/{incident}/decisions", {**question, **body})
+        return True
 
     def _answer(self, entry: Mapping[str, Any]) -> dict[str, Any]:
         verdicts = entry["verdicts"]

@@ -1,6 +1,7 @@
 """The attended demo: the terminal shows each card and the person at it decides, as whoever is asked.
 
-Whoever decides in another terminal instead is not waited for: the prompt goes on to what waits then.
+Whoever decides elsewhere instead, in Slack or in another terminal, is not waited for: the prompt goes on to what
+waits then.
 """
 
 import os
@@ -69,7 +70,7 @@ class Prompted(Script):
         try:
             return super()._decide(incident, name, current)
         except _Elsewhere:
-            say("\n  That was decided in another terminal.")
+            say("\n  That was decided elsewhere.")
             return 0
 
     def _waiting(self, incident: str, name: str, entry: Mapping[str, Any]) -> dict[str, Any] | None:

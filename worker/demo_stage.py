@@ -92,12 +92,12 @@ async def stage(settings: Settings, seed: int, say: Callable[[str], None]) -> As
         server = EmbeddedServer(binary, home / "temporal", namespace="stanch")
         say("Starting the simulated world and Temporal.")
         await stack.enter_async_context(server.running())
-        world = Range(seed)
+        world = Range(seed, CAST)
         await world.start()
         stack.push_async_callback(world.stop)
         secret = secrets.token_urlsafe(24)
         env = _environment(settings, home, world, server.address, secret)
-        tokens = _people(Settings.load(env, home))
+        tokens = _people(Settings.load(env, home), world)
         processes: dict[str, subprocess.Popen[bytes]] = {}
         stack.enter_context(_ended(processes))
         say("Starting the worker and the server.")
@@ -157,6 +157,7 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
     ]
     for system, values in systems.items():
         lines += [f"[systems.{system}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    lines += ["[slack]", *(f"{key} = {json.dumps(value)}" for key, value in world.slack_settings(home).items())]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     given = settings.environment
     inherited = {name: value for name, value in given.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}
@@ -174,12 +175,12 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
     }
 
 
-def _people(settings: Settings) -> dict[str, str]:
+def _people(settings: Settings, world: Range) -> dict[str, str]:
     with contextlib.closing(open_store(settings)) as store:
         people = People(store)
         tokens = {}
         for name, roles in CAST.items():
-            people.add(name, roles)
+            people.add(name, roles, world.slack.identities(name) if world.slack is not None else ())
             tokens[name] = people.token(name)
     _private(settings.home / TOKENS_FILE, json.dumps(tokens))
     return tokens

@@ -112,6 +112,7 @@ def document(
     verified: bool,
     export: str,
     url: str,
+    slack: Mapping[str, str],
     spans: Mapping[str, float | None],
     found: Sequence[Check],
 ) -> dict[str, Any]:
@@ -144,6 +145,7 @@ def document(
         "journal": {"entries": len(entries), "head": entries[-1]["hash"] if entries else "", "verified": verified},
         "export": export,
         "range": {"url": url},
+        "slack": dict(slack),
         "seconds": dict(spans),
         "checks": [vars(check) for check in found],
     }
@@ -198,6 +200,7 @@ def story(told: Mapping[str, Any]) -> str:
     lines += [f"  {'✓' if check['ok'] else '✗'} {check['name']}: {clean(check['found'])}" for check in told["checks"]]
     mark = "✓" if told["journal"]["verified"] else "✗"
     lines += [f"  {mark} record: {told['journal']['entries']} entries, exported and verified: {told['export']}"]
+    lines += [f"  · what people saw and clicked: {told['slack']['transcript']} (and .html beside it)"]
     return "\n".join(lines)
 
 

@@ -13,9 +13,9 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from activities.systems.salesforce.peer.app import SalesforcePeer
 from worker.range_actors import Actors
@@ -26,21 +26,25 @@ from worker.range_server import LoopbackServer
 from worker.range_story import alert_of
 from worker.range_world import World, come_back, make_world
 
+if TYPE_CHECKING:
+    from worker.range_slack import RangeSlack
+
 
 class Range:
     """A company and its systems, from ``start`` to ``stop``.
 
     Use it as a context manager, or by ``await start()`` and ``await stop()``. ``seed`` settles names, ids and
-    counts.
+    counts. ``people`` are names of users of its Slack workspace, ``slack``; without any there is none.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, people: Iterable[str] = ()) -> None:
         self.seed = seed
         self.record = Record()
         self.world: World = make_world(seed, self.record)
         self.salesforce = SalesforcePeer(self.world.org, self.world.integrations)
         self.url = ""
         self._systems = [self.salesforce]
+        self.slack = _workspace(tuple(people), self.world.company)
         self._server = LoopbackServer(RangeApp(self._systems, self))
         self._actors: Actors | None = None
 
@@ -64,8 +68,12 @@ class Range:
         self.url = self._server.open()
         self._actors = Actors(self.world, self.url)
         self._actors.start()
+        if self.slack is not None:
+            self.slack.open()
 
     def _close(self) -> None:
+        if self.slack is not None:
+            self.slack.close()
         if self._actors is not None:
             self._actors.stop()
         if self._server.serving:
@@ -91,6 +99,10 @@ class Range:
                 "app": world.stanch.name,
             }
         }
+
+    def slack_settings(self, home: Path) -> dict[str, Any]:
+        """What ``[slack]`` must hold for a server to reach the workspace; empty if there is none."""
+        return self.slack.settings(home / "range") if self.slack is not None else {}
 
     def organisation(self) -> dict[str, Any]:
         """Standing facts of the company for clocks and drafts, by name without ``organisation.``"""
@@ -173,22 +185,36 @@ class Range:
             system.faults.clear()
 
 
+def _workspace(people: tuple[str, ...], company: str) -> "RangeSlack | None":
+    if not people:
+        return None
+    # What is needed to play Slack is not loaded where nobody wants it.
+    from worker.range_slack import RangeSlack
+
+    return RangeSlack(people, company)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a range until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m worker.range", description="A simulated company on loopback.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, help="folder for its credentials; a temporary one by default")
+    parser.add_argument("--people", nargs="*", default=(), metavar="NAME", help="users of a Slack workspace beside it")
     given = parser.parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with tempfile.TemporaryDirectory(prefix="stanch-range-") as folder, Range(given.seed) as world:
+    with tempfile.TemporaryDirectory(prefix="stanch-range-") as folder, Range(given.seed, given.people) as world:
+        home = given.home or Path(folder)
         shown = {
             "url": world.url,
             "seed": given.seed,
-            "systems": world.settings(given.home or Path(folder)),
+            "systems": world.settings(home),
             "alert": json.loads(world.alert()),
         }
+        if world.slack is not None:
+            users = world.slack.users
+            shown["slack"] = {"url": world.slack.url, "settings": world.slack_settings(home), "users": users}
         sys.stdout.write(json.dumps(shown) + "\n")
         sys.stdout.flush()
         stopped.wait()

@@ -200,7 +200,7 @@ class Screen:
             body = f'<div class="block">{mrkdwn(str(message["text"]), self.names)}</div>'
         replies = message.get("reply_count", 0)
         thread = ""
-        if not threaded:
+        if not threaded and not own:
             href = escape(replace(self.look, thread=message.get("thread_ts") or ts, menu="").url())
             word = f"{replies} {'reply' if replies == 1 else 'replies'}" if replies else "Reply in thread"
             thread = f'<a class="replies{"" if replies else " none"}" href="{href}">{word}</a>'
