@@ -59,6 +59,7 @@ class Socket:
     channel: web.WebSocketResponse
     pending: list[tuple[str, asyncio.Future[Any]]] = field(default_factory=list)
     delivered: int = 0
+    leaving: bool = False
 
 
 class Delivery:
@@ -107,6 +108,10 @@ class Delivery:
                 if not waiting.done():
                     waiting.set_exception(NotAcknowledged("the socket dropped"))
         return channel
+
+    def usable(self) -> list[Socket]:
+        """Sockets that are neither closed nor told to go."""
+        return [each for each in self.sockets if not each.leaving and not each.channel.closed]
 
     def _hello(self) -> Json:
         return {
@@ -183,7 +188,7 @@ class Delivery:
         self.sent.append(sent)
         if self.faults.down:
             raise NotAcknowledged("The workspace is down.")
-        if self.sockets:
+        if self.usable():
             answer = await self._over_socket(sent)
         elif self.request_url:
             answer = await self._over_http(sent, self.request_url)
@@ -194,9 +199,10 @@ class Delivery:
         return answer
 
     async def _over_socket(self, sent: Sent) -> Any:
-        if not self.sockets:
+        usable = self.usable()
+        if not usable:
             raise NotAcknowledged(f"No socket is connected: {NOT_ACKNOWLEDGED}.")
-        socket = min(self.sockets, key=lambda each: each.delivered)
+        socket = min(usable, key=lambda each: each.delivered)
         socket.delivered += 1
         envelope: Json = {
             "envelope_id": sent.envelope_id,
@@ -266,7 +272,8 @@ class Delivery:
 
     async def refresh(self, *, warning: bool = False) -> None:
         """Ask every socket to connect anew, as Slack does every few hours; then close it."""
-        for socket in list(self.sockets):
+        for socket in self.usable():
+            socket.leaving = not warning
             await socket.channel.send_json({"type": "disconnect", "reason": "refresh_requested", "debug_info": {}})
             if not warning:
                 await socket.channel.close()
@@ -274,6 +281,7 @@ class Delivery:
     def drop_sockets(self) -> None:
         """Every socket is gone without a word."""
         for socket in list(self.sockets):
+            socket.leaving = True
             transport = socket.channel.get_extra_info("transport") or getattr(socket.channel._req, "transport", None)
             if transport is not None:
                 transport.abort()

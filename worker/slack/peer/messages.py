@@ -43,7 +43,7 @@ class Message:
     forwarded: tuple[str, str] | None = None
     subtype: str | None = None
     reactions: dict[str, list[str]] = field(default_factory=dict)
-    files: list[str] = field(default_factory=list)
+    files: list[Json] = field(default_factory=list)
     deleted: bool = False
     unfurl_links: bool = True
     renderings: list[Rendering] = field(default_factory=list)
@@ -100,7 +100,7 @@ def message_json(message: Message, team: str, *, metadata: bool = False, replies
     if message.reactions:
         given["reactions"] = reactions_json(message)
     if message.files:
-        given["files"] = [{"id": each} for each in message.files]
+        given["files"] = copy.deepcopy(message.files)
     if metadata and message.metadata:
         given["metadata"] = message.metadata
     if message.seen_by:

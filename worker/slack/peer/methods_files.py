@@ -59,12 +59,10 @@ def complete_upload(call: Call) -> Json:
     for file, title in found:
         file.title = title
     for channel in channels:
-        message = put(
-            call.state, channel, call.text("initial_comment"), [], thread_ts=thread, files=[f.id for f, _ in found]
-        )
-        message.subtype = None
         for file, _ in found:
             file.channels.append(channel.id)
+        shown = [file_json(file, call.state.team_id) for file, _ in found]
+        put(call.state, channel, call.text("initial_comment"), [], thread_ts=thread, files=shown)
     return {"files": [file_json(file, call.state.team_id) for file, _ in found]}
 
 

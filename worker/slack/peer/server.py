@@ -80,7 +80,7 @@ class SlackPeer:
     @property
     def connections(self) -> int:
         """Sockets that are connected."""
-        return len(self.delivery.sockets)
+        return len(self.delivery.usable())
 
     def start(self, port: int = 0) -> "SlackPeer":
         """Serve; itself.
