@@ -247,12 +247,12 @@ class Views:
             )
         return rows
 
-    async def waiting(self, incident: str | None = None) -> list[dict[str, Any]]:
-        """Everything that waits for a person, the nearest deadline first."""
+    async def waiting(self, incident: str | None = None, *, live: bool = True) -> list[dict[str, Any]]:
+        """Everything that waits for a person, the nearest deadline first; without ``live`` as snapshots have it."""
         ids = [incident] if incident else [row["incident"] for row in self._store.incidents.list()]
         found: list[dict[str, Any]] = []
         for each in ids:
-            for run in await self.runs(each):
+            for run in await self.runs(each, live=live):
                 found.extend({"incident": each, **entry} for entry in run.get("waiting", []))
             status = await self.status(f"incident/{each}", live=False) or {}
             found.extend({"incident": each, **entry} for entry in open_reviews(status))

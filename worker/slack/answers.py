@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from worker.slack.blocks import Message
+from worker.slack.marks import EXERCISE, banner, marked
 from worker.store.inbox import Kept
 
 log = logging.getLogger(__name__)
@@ -32,10 +33,11 @@ class Answers:
     Args:
         web: The bot's client.
         endpoint: Address of a simulated Slack, whose response addresses are then the only ones believed.
+        mode: An exercise's answers say that they are.
     """
 
-    def __init__(self, web: AsyncWebClient, endpoint: str | None) -> None:
-        self._web = web
+    def __init__(self, web: AsyncWebClient, endpoint: str | None, mode: str) -> None:
+        self._web, self._mode = web, mode
         self._hooks = urlsplit(endpoint).netloc if endpoint else HOOKS
         self._scheme = urlsplit(endpoint).scheme if endpoint else "https"
 
@@ -44,8 +46,14 @@ class Answers:
         age = (datetime.now(UTC) - datetime.fromisoformat(kept.at)).total_seconds()
         return await self.say(kept.what, message, fresh=age < FRESH)
 
+    def at_once(self, message: Message) -> dict[str, Any]:
+        """An answer that goes with the acknowledgement of a command."""
+        shown = self._marked(message)
+        return {"text": shown.text, "blocks": list(shown.blocks), "response_type": "ephemeral"}
+
     async def say(self, where: Mapping[str, Any], message: Message, *, fresh: bool = True) -> bool:
         """Say something to ``where["user"]``, by ``response_url``, in ``channel``, or directly."""
+        message = self._marked(message)
         url, channel, user = (str(where.get(name) or "") for name in ("response_url", "channel", "user"))
         if fresh and url and self._believed(url) and await self._by_url(url, message):
             return True
@@ -71,6 +79,11 @@ class Answers:
             log.warning("a private answer was not taken by Slack: %s", code)
             return code in NEVER
         return True
+
+    def _marked(self, message: Message) -> Message:
+        if self._mode == "live" or EXERCISE in message.text:
+            return message
+        return Message(marked(self._mode, message.text), (*message.blocks, *banner(self._mode)))
 
     def _believed(self, url: str) -> bool:
         """Whether an address is Slack's own: what a payload names is not asked blindly."""

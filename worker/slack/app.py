@@ -16,6 +16,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
+from worker.desk.refusals import DeskRefusal
 from worker.slack import names, steering, words
 from worker.slack.answers import Answers
 from worker.slack.deciding import Click, Deciding
@@ -127,7 +128,12 @@ class Listeners:
             await ack()
             self._stranger(place, str(metadata.get("card") or ""))
             return
-        read = await self._opening.read(view, metadata, person)
+        try:
+            read = await self._opening.read(view, metadata, person)
+        except DeskRefusal as refusal:
+            await ack()
+            self._later(self._answers.say(place, words.refused(refusal)))
+            return
         if read.errors:
             await ack(response_action="errors", errors=read.errors)
         elif read.view is not None:
@@ -142,11 +148,12 @@ class Listeners:
         place = _place(body)
         person = await self._person(body)
         if person is None:
-            await ack(**_answer(words.refusal("unknown_person", words.STRANGER, words.NEXT["unknown_person"])))
+            told = words.refusal("unknown_person", words.STRANGER, words.NEXT["unknown_person"])
+            await ack(**self._answers.at_once(told))
             return
         line = steering.read(str(body.get("text") or ""))
         if line.verb == "help" or line.verb not in steering.VERBS:
-            await ack(**_answer(words.help_for(line.verb)))
+            await ack(**self._answers.at_once(words.help_for(line.verb)))
         elif line.verb == "start":
             await ack()
             self._later(self._opening.pick(body["trigger_id"], place, person, line.rest))
@@ -269,7 +276,3 @@ def _place(body: Body) -> dict[str, Any]:
         "thread": str(message.get("thread_ts") or ""),
         "response_url": str(body.get("response_url") or ""),
     }
-
-
-def _answer(message: Any) -> dict[str, Any]:
-    return {"text": message.text, "blocks": list(message.blocks), "response_type": "ephemeral"}

@@ -13,6 +13,7 @@ from worker.desk.views import hold_document
 from worker.slack import words
 from worker.slack.blocks import Bold, Code, Line, Message, People, When, message, paragraph
 from worker.slack.identity import Identities
+from worker.slack.marks import banner, marked
 from worker.slack.ports import Shown
 from worker.slack.status_card import status_card
 from workflows.messages import Receipt
@@ -62,10 +63,10 @@ class Commands:
         told = await self._verbs[verb](actor, incident, str(what.get("rest") or ""))
         if verb in FOR_ALL:
             who = self.people().mention(actor.name)
-            text = f"{actor.name} {DONE[verb]}."
-            self._shown.say(
-                f"{incident}:said:{actor.request}", incident, message(text, [paragraph([who, f" {DONE[verb]}."])])
-            )
+            mode = self._desk.installation.context.mode.value
+            blocks = [paragraph([who, f" {DONE[verb]}."]), *banner(mode)]
+            told_all = message(marked(mode, f"{actor.name} {DONE[verb]}."), blocks)
+            self._shown.say(f"{incident}:said:{actor.request}", incident, told_all)
         if incident:
             self._shown.poke(incident)
         return told

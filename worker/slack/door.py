@@ -119,7 +119,8 @@ class SlackDoor:
         self._verifier = SignatureVerifier(signing_secret) if settings.signing_secret else None
         more: dict[str, Any] = {"base_url": settings.endpoint} if settings.endpoint else {}
         web = AsyncWebClient(token=token, timeout=TIMEOUT, **more)
-        answers, shown = Answers(web, settings.endpoint), self._outgoing(token)
+        mode = self._desk.installation.context.mode.value
+        answers, shown = Answers(web, settings.endpoint, mode), self._outgoing(token)
         deciding = Deciding(self._desk, shown)
         carrying = Carrying(
             self._identities,

@@ -1,5 +1,7 @@
 """Modals: opened at once, because Slack gives three seconds, and read before they close."""
 
+import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -22,6 +24,7 @@ from worker.store.people import Person
 
 log = logging.getLogger(__name__)
 
+QUICK = 1.5
 REMEMBERED = 3600.0
 MOST_REMEMBERED = 200
 MESSAGE = 3000
@@ -135,7 +138,12 @@ class Opening:
         if verdict not in ("answer", "done"):
             return Read(what={**what, "reason": reason})
         card = self._deciding.question(Click.of(what), actor(person, ""))
-        entry = await self._deciding.waiting(card, live=False) or {}
+        entry = await self._deciding.waiting(card, live=False)
+        if entry is None:
+            with contextlib.suppress(TimeoutError):
+                # The form is still open: Slack waits three seconds.
+                entry = await asyncio.wait_for(self._deciding.waiting(card), QUICK)
+        entry = entry or {}
         values, errors = forms.read(state, entry.get("form") or {})
         return Read(errors=errors) if errors else Read(what={**what, "reason": reason, "values": values})
 

@@ -32,7 +32,7 @@ class HomeTabs:
         if person is None:
             await self._publish(user, home.home(None, [], [], now=datetime.now(UTC)))
         else:
-            await self._refresh(user, person.name, await self._desk.views.waiting(), again=True)
+            await self._refresh(user, person.name, await self._desk.views.waiting(live=False), again=True)
 
     async def keep_fresh(self, *, every: float = EVERY) -> None:
         """Show again what has changed, until cancelled."""
@@ -40,7 +40,7 @@ class HomeTabs:
             await asyncio.sleep(every)
             try:
                 if self._shown:
-                    waiting = await self._desk.views.waiting()
+                    waiting = await self._desk.views.waiting(live=False)
                     for user, (name, _) in list(self._shown.items()):
                         await self._refresh(user, name, waiting)
             except Exception:
