@@ -166,6 +166,21 @@ async def test_answers_update_push_and_clear(desk, ann):
     assert ann.view is None
 
 
+async def test_an_update_keeps_what_was_filled_in_where_the_input_stays(desk, ann):
+    text = {"type": "plain_text_input"}
+    await opened(desk, ann, modal("One", asked("Why", text), asked("Count", text), asked("Gone", text)))
+    changed = modal("Two", asked("Why", text), asked("Count", {"type": "number_input", "is_decimal_allowed": False}))
+    desk.answer = {"response_action": "update", "view": changed}
+    await ann.submit({"Why": "because", "Count": "7", "Gone": "x"})
+    assert ann.view["state"]["values"] == {"why": {"why": {"type": "plain_text_input", "value": "because"}}}
+    with pytest.raises(CannotDo, match="Count: please complete"):
+        await ann.submit()
+    desk.answer = {"response_action": "update", "view": {k: v for k, v in modal("Done").items() if k != "submit"}}
+    await ann.submit({"Count": 3})
+    with pytest.raises(CannotDo, match="cannot be submitted"):
+        await ann.submit()
+
+
 async def test_errors_must_name_inputs_that_are_there(desk, ann):
     await opened(desk, ann, modal("One", asked("Why", {"type": "plain_text_input"})))
     desk.answer = {"response_action": "errors", "errors": {"nowhere": "x"}}

@@ -8,12 +8,11 @@ import secrets
 
 from worker.slack.peer.calls import Call, Json, method
 from worker.slack.peer.limits import view_problems
-from worker.slack.peer.messages import with_ids
+from worker.slack.peer.messages import elements, with_ids
 from worker.slack.peer.state import Refused, Trigger, Workspace
 
 TRIGGER_SECONDS = 3.0
 STACK = 3
-GIVEN = ("type", "title", "close", "submit", "private_metadata", "callback_id", "external_id")
 
 
 def made(state: Workspace, given: Json, *, previous: Json | None = None) -> Json:
@@ -29,16 +28,22 @@ def made(state: Workspace, given: Json, *, previous: Json | None = None) -> Json
 
 def fill(view: Json, given: Json) -> None:
     """New content for a view, with a new hash; what was filled in at inputs that stay is kept."""
-    for name in GIVEN:
-        if name in given or name in ("private_metadata", "callback_id", "external_id"):
-            view[name] = given.get(name) or ""
+    for name in ("type", "title", "close", "submit"):
+        view[name] = given.get(name)
+    for name in ("private_metadata", "callback_id", "external_id"):
+        view[name] = given.get(name) or ""
     view["clear_on_close"] = bool(given.get("clear_on_close"))
     view["notify_on_close"] = bool(given.get("notify_on_close"))
     view["submit_disabled"] = bool(given.get("submit_disabled"))
     view["blocks"] = with_ids(given["blocks"])
     kept = view.get("state", {}).get("values", {})
-    blocks = {block["block_id"] for block in view["blocks"]}
-    view["state"] = {"values": {block: values for block, values in kept.items() if block in blocks}}
+    view["state"] = {"values": {}}
+    for block in view["blocks"]:
+        held = kept.get(block["block_id"], {})
+        same = {each["action_id"]: each["type"] for each in elements(block) if "action_id" in each}
+        values = {name: value for name, value in held.items() if same.get(name) == value["type"]}
+        if values:
+            view["state"]["values"][block["block_id"]] = values
     view["hash"] = f"{int(view.get('hash', '0.').split('.')[0] or 0) + 1}.{secrets.token_hex(4)}"
 
 
