@@ -150,6 +150,17 @@ async def scene():
             heard.append(body)
             await ack()
 
+        async def severity(ack, body, client):
+            await ack()
+            chosen = body["actions"][0]["selected_option"]["value"]
+            await client.chat_postMessage(channel=channel, text=f"Severity {chosen}")
+
+        async def home(event, client):
+            await client.views_publish(user_id=event["user"], view={"type": "home", "blocks": CARD})
+
+        async def seen(ack):
+            await ack()
+
         async def command(ack, respond, body):
             await ack()
             heard.append(body)
@@ -157,6 +168,9 @@ async def scene():
 
         app.action("approve")(approve)
         app.action("deny")(deny)
+        app.action("severity")(severity)
+        app.event("app_home_opened")(home)
+        app.event("reaction_added")(seen)
         app.view("why")(why)
         app.command("/stanch")(command)
         handler = AsyncSocketModeHandler(app, peer.app_token)
@@ -217,6 +231,35 @@ async def test_what_is_new_is_marked_until_it_is_seen(scene):
     assert '<span class="badge">1</span>' in await browser.look("home")
     assert "1 reply" in await browser.look(channel, thread=ts) and "More" in browser.text
     assert "badge" not in await browser.look("home")
+
+
+async def test_home_is_drawn_and_its_buttons_work(scene):
+    _, _, browser, channel, _, _ = scene
+    await browser.look(channel)
+    assert "Revoke <b>28</b> tokens?" in await browser.press("🏠 Stanch: Home") and "channel=home" in browser.url
+    assert "It cannot be <b>undone</b>." in await browser.press("Approve")
+    await browser.look("home")
+    assert "Why not?" in await browser.press("Deny")
+    assert "Why not?" not in await browser.press("Cancel")
+
+
+async def test_selects_files_and_reactions_are_shown_and_used(scene):
+    peer, web, browser, channel, _, _ = scene
+    menu = {
+        "type": "static_select",
+        "action_id": "severity",
+        "options": [{"text": {"type": "plain_text", "text": each}, "value": each} for each in ("3", "4")],
+    }
+    await web.chat_postMessage(channel=channel, text="x", blocks=[{"type": "actions", "elements": [menu]}])
+    await web.files_upload_v2(channel=channel, title="Hand-over <b>", filename="handover.md", content="# five lines")
+    shown = await browser.look(channel)
+    assert "Hand-over &lt;b&gt;" in shown and "handover.md · 12 bytes" in shown
+    assert "Severity 4" in await browser.press("Choose", value="4")
+    href = shown.partition("/page/file/")[2].partition('"')[0]
+    file = await browser.client.get(f"/page/file/{href}")
+    assert file.text == "# five lines" and file.headers["Content-Type"].startswith("text/plain")
+    assert 'title="Ann"' in await browser.press("React", emoji=":eyes:") and "👀 1" in browser.text
+    assert "Ann reacted with :eyes:" in as_text(peer.do(lambda: snapshot(peer.state)), peer.sent)
 
 
 async def test_hostile_text_is_only_text_in_page_and_transcript(scene):

@@ -6,6 +6,7 @@ other web page can drive it.
 """
 
 import asyncio
+import json
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -36,7 +37,7 @@ HEADERS = {
     "Cache-Control": "no-store",
 }
 ANSWER_SECONDS, LOOK = 1.0, 0.05
-ANSWERED = frozenset({"click", "press", "press_home", "submit", "command", "shortcut", "open_home"})
+ANSWERED = frozenset({"click", "press", "press_home", "submit", "say", "shortcut", "home"})
 """Acts that the app answers by showing something; the page waits a moment for it."""
 
 
@@ -139,7 +140,9 @@ class Page:
             return web.Response(status=400, text="There is no such person.")
         look = Look(user, given.get("at", ""), given.get("thread", ""))
         self._notices.pop(user, None)
-        before = snapshot(self._peer.state)
+        # Whoever looks at the Home has direct messages with the app; those are no answer to it.
+        Person(self._peer, user).dm()
+        before = self._standing()
         try:
             if given.get("do") in ("click", "press", "press_home") and not given.get("sure"):
                 asked = self._element(user, given)
@@ -152,10 +155,14 @@ class Page:
             return web.Response(status=400, text=f"The form is incomplete: {error}")
         if given.get("do") in ANSWERED:
             for _ in range(int(ANSWER_SECONDS / LOOK)):
-                if snapshot(self._peer.state) != before:
+                if self._standing() != before:
                     break
                 await asyncio.sleep(LOOK)
         return self._back(look)
+
+    def _standing(self) -> str:
+        # As text: a snapshot shares its parts with the workspace, and would change with it.
+        return json.dumps(snapshot(self._peer.state))
 
     async def _do(self, person: Person, given: Mapping[str, str], several: Mapping[str, list[str]], look: Look) -> None:
         act, channel, ts = given.get("do"), given.get("channel", ""), given.get("ts", "")

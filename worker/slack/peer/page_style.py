@@ -7,7 +7,7 @@ body{margin:0;height:100dvh;display:grid;grid-template-columns:240px minmax(0,1f
 font:15px/1.46 Lato,"Helvetica Neue",Arial,sans-serif;overflow:hidden}
 body.threaded{grid-template-columns:240px minmax(0,1fr) 380px}
 a{color:var(--blue);text-decoration:none}a:hover{text-decoration:underline}
-small,time,.count,.topic,.hint,.optional{color:var(--soft);font-size:12px}
+small,.by time,.count,.topic,.hint,.optional{color:var(--soft);font-size:12px}
 button,input,select,textarea{font:inherit}
 nav{background:var(--side);color:#fff;overflow:auto;padding:12px 0}
 nav .team,nav .switch,nav h4{padding:0 16px;margin:0 0 8px}
