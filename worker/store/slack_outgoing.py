@@ -185,12 +185,22 @@ class Outgoing:
 
     def due(self) -> dict[str, float]:
         """Lanes with something to do, and when the next of it is to be tried."""
-        busy = select(_COLUMNS.lane, func.min(_COLUMNS.next_try)).where(_OPEN).group_by(_COLUMNS.lane)
-        lanes = select(slack_channels.c.lane, slack_channels.c.next_try).where(slack_channels.c.state == "due")
+        busy = select(_COLUMNS.lane, _COLUMNS.state, _COLUMNS.next_try).where(_OPEN).order_by(_COLUMNS.position)
+        known = select(slack_channels).where(or_(slack_channels.c.state == "due", slack_channels.c.channel.is_(None)))
+        found: dict[str, float] = {}
+        queued: set[str] = set()
         with self._database.reading() as connection:
-            found = {row[0]: float(row[1]) for row in connection.execute(busy)}
-            for lane, at in connection.execute(lanes):
-                found[lane] = min(found.get(lane, float(at)), float(at))
+            for lane, state, at in connection.execute(busy):
+                # Posts of a lane go in order: only the first of them counts.
+                if state == "shown" or lane not in queued:
+                    found[lane] = min(found.get(lane, at), at)
+                if state != "shown":
+                    queued.add(lane)
+            for row in connection.execute(known):
+                if row.channel is None:
+                    found.pop(row.lane, None)
+                if row.state == "due" and row.wanted != "{}":
+                    found[row.lane] = min(found.get(row.lane, row.next_try), row.next_try)
         return found
 
     def claim(self, lane: str, owner: str, now: float, until: float) -> bool:
@@ -243,11 +253,20 @@ class Outgoing:
             self._set(connection, row.key, **change, attempts=0, next_try=0.0, error=error)
             self._deliver(row.notices)
 
-    def found(self, row: Wanted, channel: str, ts: str) -> None:
-        """It stands, with what content is not known; so it is edited once more."""
+    def found(self, row: Wanted, channel: str, ts: str, digest: str, now: float) -> None:
+        """It stands after all, with the content of this hash."""
+        if digest == row.wanted_hash:
+            self.stands(row, channel, ts, now)
+            return
         with self._database.transaction() as connection:
-            change = {"state": "shown", "shown_hash": "", "channel": channel, "ts": ts}
+            change = {"state": "shown", "shown_hash": digest, "channel": channel, "ts": ts, "shown_at": now}
             self._set(connection, row.key, **change, attempts=0, next_try=0.0, error=None)
+
+    def gone(self, row: Wanted) -> None:
+        """Somebody deleted it: it is posted anew."""
+        fresh = {"state": "new", "shown_hash": None, "channel": None, "ts": None, "begun": None, "next_try": 0.0}
+        with self._database.transaction() as connection:
+            self._set(connection, row.key, **fresh)
 
     def plainly(self, row: Wanted, error: str) -> None:
         """Slack refuses its blocks: what is sent next is its text alone."""
