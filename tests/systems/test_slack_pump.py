@@ -1,6 +1,7 @@
 """The pump against a simulated Slack that fails in every way: nothing lost, nothing doubled, in order."""
 
 import asyncio
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -131,12 +132,14 @@ async def test_two_hundred_changes_are_few_edits_and_the_last_one_stands(store: 
     pump.want("status", INC, None, said("status"), pin=True)
     async with pumping(pump):
         await until(lambda: settled(store))
+        began = time.monotonic()
         for number in range(200):
             pump.want("status", INC, None, said(f"status {number}"), pin=True)
             await asyncio.sleep(0.002)
         await until(lambda: settled(store))
     edits = [call for call in peer.calls if call.method == "chat.update"]
-    assert texts(peer, channel_of(store)) == ["status 199"] and 1 < len(edits) <= 15
+    assert texts(peer, channel_of(store)) == ["status 199"]
+    assert 1 < len(edits) <= (time.monotonic() - began) / QUICK.card + 1 and len(edits) < 100
 
 
 async def test_one_slow_channel_holds_up_no_other(store: Store, peer: SlackPeer) -> None:
@@ -194,7 +197,7 @@ async def test_a_file_is_there_once(store: Store, peer: SlackPeer, method: str) 
     async with pumping(pump):
         await until(lambda: settled(store))
     (message,) = peer.state.channels[channel_of(store)].standing()
-    (file,) = [peer.state.files[each] for each in message.files]
+    (file,) = [peer.state.files[each["id"]] for each in message.files]
     assert (file.name, file.title, file.content) == (name, "GDPR, initial", b"# Draft")
 
 
