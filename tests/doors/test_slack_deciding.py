@@ -48,7 +48,8 @@ async def test_of_ten_who_click_at_once_two_count_and_eight_are_told_why_not(sla
     people = [slack.link(f"owner{n}", ("crm_owner",)) for n in range(10)]
     incident = await house.start()
     ts = await slack.show(incident, await slack.waiting(incident, "go"))
-    await together(*(person.click(slack.channel, ts, "decide:approve") for person in people))
+    answers = await together(*(person.click(slack.channel, ts, "decide:approve") for person in people))
+    assert not [each for each in answers if isinstance(each, BaseException)]
     for n in range(10):
         await slack.person(f"owner{n}").until(lambda n=n: slack.private(f"owner{n}"), 15)
     told = [text for n in range(10) for text in slack.private(f"owner{n}")]

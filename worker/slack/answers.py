@@ -1,5 +1,6 @@
 """Private answers: seen by one person only, where they asked, or in a direct message if that cannot be."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ NOT_HERE = frozenset(
     {"channel_not_found", "not_in_channel", "user_not_in_channel", "is_archived", "messages_tab_disabled"}
 )
 NEVER = frozenset({"user_not_found", "user_disabled", "user_not_visible", "cannot_dm_bot", "no_text", "invalid_blocks"})
+LIMITED = frozenset({"ratelimited", "rate_limited"})
+LONGEST_PAUSE = 60.0
 FAILURES = (SlackApiError, aiohttp.ClientError, OSError, TimeoutError)
 
 
@@ -77,6 +80,8 @@ class Answers:
         except FAILURES as error:
             code = error.response.get("error") if isinstance(error, SlackApiError) else type(error).__name__
             log.warning("a private answer was not taken by Slack: %s", code)
+            if code in LIMITED:
+                await asyncio.sleep(_pause(error))
             return code in NEVER
         return True
 
@@ -98,3 +103,13 @@ class Answers:
         except FAILURES:
             return False
         return answer.status_code == 200
+
+
+def _pause(error: Exception) -> float:
+    """For how many seconds Slack wants to be left alone."""
+    headers = getattr(getattr(error, "response", None), "headers", None) or {}
+    told = {str(name).lower(): value for name, value in dict(headers).items()}.get("retry-after", "1")
+    try:
+        return min(max(float(told), 0.0), LONGEST_PAUSE)
+    except ValueError:
+        return 1.0

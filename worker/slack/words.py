@@ -1,6 +1,7 @@
 """What people are told privately at this door: receipts and refusals, and what to do next in Slack's own terms."""
 
 from playbooks.contract import DecisionReceipt
+from worker.desk.refusals import NEXT as DESK_NEXT
 from worker.desk.refusals import DeskRefusal
 from worker.slack.blocks import Bold, Code, Line, Message, message, paragraph, small
 from worker.slack.steering import VERBS, nearest, usage
@@ -37,8 +38,10 @@ def refusal(code: str, text: str, next_step: str = "") -> Message:
 
 def refused(refusal_: DeskRefusal) -> Message:
     """The desk's refusal in this door's words."""
-    own = NEXT.get(refusal_.code)
-    return refusal(refusal_.code, refusal_.message, own or refusal_.next_step)
+    advice = refusal_.next_step
+    if advice in ("", DESK_NEXT.get(refusal_.code)) or "`stanch incident" in advice:
+        advice = NEXT.get(refusal_.code, advice)
+    return refusal(refusal_.code, refusal_.message, advice)
 
 
 def received(receipt: DecisionReceipt | Receipt) -> Message:
