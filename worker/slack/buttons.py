@@ -28,10 +28,10 @@ def buttons(mode: str, entry: Mapping[str, Any], card_id: str) -> list[Block]:
     """The rows of buttons; breaking the glass stands apart, last."""
     made = [_button(mode, entry, verdict, card_id) for verdict in entry["verdicts"] if verdict != "break_glass"]
     if entry["kind"] == "review":
-        made = [button(marked(mode, "Review…"), names.DECIDE_FORM, card_id, style="primary")]
+        made = [button("Review…", names.DECIDE_FORM, card_id, style="primary")]
     rows = [actions(*made)] if made else []
     if "break_glass" in entry["verdicts"]:
-        rows.append(actions(button(marked(mode, "Break glass…"), names.BREAK_GLASS, card_id)))
+        rows.append(actions(button("Break glass…", names.BREAK_GLASS, card_id)))
     return rows
 
 
@@ -39,19 +39,19 @@ def _button(mode: str, entry: Mapping[str, Any], verdict: str, card_id: str) -> 
     if verdict == "approve":
         return button(marked(mode, "Approve"), names.APPROVE, card_id, style="primary", confirm=_approve(mode, entry))
     if verdict == "deny":
-        return button(marked(mode, "Deny…"), names.DENY, card_id, style="danger")
+        return button("Deny…", names.DENY, card_id, style="danger")
     if verdict == "answer" or (verdict == "done" and entry.get("form")):
         label = "Answer…" if verdict == "answer" else "Done…"
-        return button(marked(mode, label), names.DECIDE_FORM, card_id, style="primary")
+        return button(label, names.DECIDE_FORM, card_id, style="primary")
     if verdict == "done":
         sure = confirm(marked(mode, "Is it done?"), "You say that you have done this by hand.", "It is done", "Not yet")
-        return button(marked(mode, "Done"), names.DONE, card_id, style="primary", confirm=sure)
+        return button("Done", names.DONE, card_id, style="primary", confirm=sure)
     label = LABELS.get(verdict, verdict.replace("_", " ").capitalize())
     asked = None
     if verdict in SURE:
         asked = confirm(marked(mode, f"{label}?"), MEANINGS[verdict].capitalize() + ".", label, "Back", danger=True)
     style = "danger" if verdict == "stop" else ""
-    return button(marked(mode, label), names.decide(verdict), card_id, style=style, confirm=asked)
+    return button(label, names.decide(verdict), card_id, style=style, confirm=asked)
 
 
 def _approve(mode: str, entry: Mapping[str, Any]) -> Block:
@@ -60,7 +60,8 @@ def _approve(mode: str, entry: Mapping[str, Any]) -> Block:
     gone, kept, _ = weight(steps, undo=undo)
     remains = entry.get("remains") or ()
     grave = bool(gone or kept or remains)
-    title = "Take it back?" if undo else "This CANNOT be undone. Approve?" if gone else "Approve?"
+    part = "This" if gone == len(steps) else "Part of this"
+    title = "Take it back?" if undo else f"{part} CANNOT be undone. Approve?" if gone else "Approve?"
     return confirm(marked(mode, title), said(entry), "Approve", "Back", danger=grave)
 
 

@@ -65,7 +65,7 @@ def _needed(entry: Mapping[str, Any], mode: str, now: datetime) -> list[Block]:
     ]
     incident = str(entry.get("incident") or "")
     value = str(entry.get("card") or incident)
-    row = actions(button(marked(mode, "Open"), ids.HOME_OPEN, value))
+    row = actions(button("Open", ids.HOME_OPEN, value))
     return [paragraph(*lines), small(f"{incident} · {fact(entry['step'], 120)}"), row]
 
 

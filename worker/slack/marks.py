@@ -4,14 +4,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.slack.blocks import Block, Bold, Code, Line, People, Span, When, paragraph
+from worker.slack.blocks import Block, Bold, Code, Line, People, Span, When, paragraph, size
 from worker.slack.text import short, shown, units
 
 EXERCISE = "EXERCISE"
 NAMES = 3
 FACT = 400
 """UTF-16 units of one fact; a longer one says that it is cut."""
-MINUTES = (1, 2, 5, 10, 15, 30, 45, 60)
+ROOM = 1500
+"""UTF-16 units of one list; Slack takes some 13,000 in a message."""
+MINUTES = (1, 2, 5, 10, 15, 20, 30, 45, 60)
 
 
 def marked(mode: str, text: str) -> str:
@@ -66,12 +68,21 @@ def fact(text: object, most: int = FACT) -> str:
     return (plain.rsplit(" ", 1)[0] if " " in plain[-40:] else plain) + tail
 
 
-def counted(items: Sequence[Line], most: int, what: str, incident: str) -> list[Line]:
-    """The first lines, and a line that counts and points to the rest."""
-    if len(items) <= most:
+def counted(items: Sequence[Line], most: int, what: str, incident: str, *, room: int = ROOM) -> list[Line]:
+    """The first lines, as many as have room, and a line that counts the rest and points to it."""
+    kept = fitting(items[:most], room)
+    if kept == len(items):
         return list(items)
-    rest: Line = [f"and {len(items) - most:,} more {what}: ", command(incident)]
-    return [*items[:most], rest]
+    return [*items[:kept], [f"and {len(items) - kept:,} more {what}: ", command(incident)]]
+
+
+def fitting(lines: Sequence[Line], room: int) -> int:
+    """How many of the lines have room; the first always has."""
+    for at, line in enumerate(lines):
+        room -= size(paragraph(line))
+        if room < 0 and at:
+            return at
+    return len(lines)
 
 
 def left(until: str | None, now: datetime) -> str:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.slack.blocks import Block, Bold, Line, bullets, paragraph, size
-from worker.slack.marks import command, fact, labelled, names
+from worker.slack.marks import command, fact, fitting, labelled, names
 
 DETAILED = 6
 COMPACT = 24
-ROOM = 6000
-"""UTF-16 units of all steps in detail; a card must be readable on a phone."""
+ROOM, COMPACT_ROOM = 4500, 2200
+"""UTF-16 units of all steps in detail, and of those in a line each; a card must be readable on a phone."""
 IMPACTS = 3
 LEFT_OUT = 5
 NAMED = 2
@@ -37,10 +37,10 @@ def previews(incident: str, entry: Mapping[str, Any]) -> list[Block]:
     if not rest:
         return blocks
     lines = [_compact(step, undo) for step in rest[:COMPACT]]
-    if len(rest) > COMPACT:
-        lines.append(
-            [f"and {len(rest) - COMPACT:,} more steps ", *_warned(rest[COMPACT:], undo), ": ", command(incident)]
-        )
+    del lines[fitting(lines, COMPACT_ROOM) :]
+    more = rest[len(lines) :]
+    if more:
+        lines.append([f"and {len(more):,} more steps", *_warned(more, undo), ": ", command(incident)])
     return [*blocks, bullets([Bold(f"And {len(rest):,} further steps:")], lines)]
 
 
@@ -99,9 +99,9 @@ def _detailed(incident: str, step: Step, undo: bool) -> Block:
     title, summary = name_of(step), fact(step.get("summary") or step.get("action") or "", 300)
     items: list[Line] = [[Bold(_figures(step))]]
     impact = list(step.get("impact") or ())
-    items += [["Stops working: ", fact(line, 300)] for line in impact[:IMPACTS]]
+    items += [["Impact: ", fact(line, 300)] for line in impact[:IMPACTS]]
     if len(impact) > IMPACTS:
-        items.append([f"and {len(impact) - IMPACTS:,} more that stop working: ", command(incident)])
+        items.append([f"and {len(impact) - IMPACTS:,} more impacts: ", command(incident)])
     because = f": {fact(step['irreversible_because'])}" if step.get("irreversible_because") else ""
     if not undo:
         items.append(["Can be undone" + because] if step.get("reversible") else [Bold("⚠ CANNOT be undone"), because])

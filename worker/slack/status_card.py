@@ -22,12 +22,14 @@ from worker.slack.blocks import (
     paragraph,
     small,
 )
-from worker.slack.marks import banner, command, counted, deadline, fact, left, marked, names, people_line
+from worker.slack.marks import banner, command, counted, deadline, fact, fitting, left, marked, names
 from worker.wording import ENDED, MARKS, SETTLED
 
 WAITING, STEPS, CLOCKS, UNKNOWN, WARNINGS = 6, 14, 5, 8, 4
 LOUD = ("unknown", "failed", "denied", "waiting", "running")
 """Statuses of steps that come first where there are many."""
+OTHERS = {"pending": "to come"}
+STEPS_ROOM = 2600
 GONE = ENDED | {"closed", "false_alarm"}
 
 Document = Mapping[str, Any]
@@ -48,7 +50,7 @@ def status_card(document: Document, *, people: People, now: datetime) -> Message
         small(_foot(document)),
     ]
     if document["status"] not in GONE:
-        blocks.append(_buttons(document, mode))
+        blocks.append(_buttons(document))
     return message(marked(mode, _lock_screen(document, incident)), blocks)
 
 
@@ -141,42 +143,42 @@ def _waiting(document: Document, people: People, now: datetime) -> list[Block]:
         may = (entry.get("who") or {}).get("may") or ()
         line: list[Any] = [Bold(fact(entry["question"], 200)), " · until "]
         line += deadline(entry["until"], now) if entry.get("until") else ["somebody answers"]
-        line += [" · ", *people_line(may, People(), most=3)] if may else [Bold(" · ⚠ nobody can decide it")]
+        line += [f" · {names(may)} can"] if may else [Bold(" · ⚠ nobody can decide it")]
         lines.append(line)
     heading = Bold(f"❓ {len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a decision (cards in threads):")
-    return [bullets([heading], counted(lines, WAITING, "that wait", document["incident"]))]
+    return [bullets([heading], counted(lines, WAITING, "that wait", document["incident"], room=1800))]
 
 
 def _steps(document: Document) -> list[Block]:
-    """Steps by weight: what is unknown, failed or waits, then what changed something, then the rest; counted."""
+    """What is unknown, failed, waits or runs, and what changed something; of the rest how many."""
     replaced = {
         run["id"] for run in document["runs"] if (run.get("followed_by") or {}).get("verb") not in (None, "undo")
     }
     steps = [step for step in document["steps"] if step["run"] not in replaced]
     if not steps:
         return []
-    begun = [step for step in steps if step["status"] not in ("pending", "skipped")]
-    begun.sort(key=_weight)
-    told = set(map(id, begun[:STEPS]))
-    # Told in the order in which they ran: the eye reads a story.
-    lines: list[Line] = [
-        [f"{MARKS.get(step['status'], '·')} ", Bold(_step_name(step)), f": {_detail(step)}"]
-        for step in steps
-        if id(step) in told
-    ]
-    rest = Counter(_word(step["status"]) for step in steps if id(step) not in told)
-    tally = ", ".join(f"{count:,} {'to come' if word == 'pending' else word}" for word, count in rest.items())
-    blocks = [bullets([Bold("Steps")], lines)] if lines else []
+    telling = sorted((step for step in steps if _weight(step) is not None), key=lambda step: _weight(step) or 0)
+    lines = {id(step): _step_line(step) for step in telling[:STEPS]}
+    shown = set(list(lines)[: fitting(list(lines.values()), STEPS_ROOM)])
+    # Told in the order in which they ran.
+    story = [lines[id(step)] for step in steps if id(step) in shown]
+    rest = Counter(step["status"] for step in steps if id(step) not in shown)
+    tally = ", ".join(f"{count:,} {OTHERS.get(status, _word(status))}" for status, count in rest.items())
+    blocks = [bullets([Bold("Steps")], story)] if story else []
     if tally:
-        more: Line = [f"Not shown: {tally}. ", command(document["incident"])] if lines else [f"Steps: {tally}."]
-        blocks.append(paragraph(more))
+        blocks.append(paragraph([f"{'Further steps' if story else 'Steps'}: {tally}. ", command(document["incident"])]))
     return blocks
 
 
-def _weight(step: Mapping[str, Any]) -> tuple[int, int]:
+def _step_line(step: Mapping[str, Any]) -> Line:
+    return [f"{MARKS.get(step['status'], '·')} ", Bold(_step_name(step)), f": {_detail(step)}"]
+
+
+def _weight(step: Mapping[str, Any]) -> int | None:
+    """How early a step is told, ``None`` if it is only counted."""
     if step["status"] in LOUD:
-        return (0, LOUD.index(step["status"]))
-    return (1, 0) if (step.get("affected") or {}).get("count") else (2, 0)
+        return LOUD.index(step["status"])
+    return len(LOUD) if (step.get("affected") or {}).get("count") else None
 
 
 def _step_name(step: Mapping[str, Any]) -> str:
@@ -198,20 +200,23 @@ def _detail(step: Mapping[str, Any]) -> str:
 
 
 def _clocks(document: Document, now: datetime) -> list[Block]:
-    running = [clock for clock in document["clocks"] if clock.get("state") not in SETTLED]
-    if not running:
-        return []
+    """Legal clocks that run, the nearest first, and how many have no time yet."""
+    open_ones = [clock for clock in document["clocks"] if clock.get("state") not in SETTLED]
+    running = sorted((clock for clock in open_ones if _due(clock)), key=lambda clock: _due(clock) or "")
     lines: list[Line] = []
-    for clock in sorted(running, key=lambda clock: _due(clock) or "9999"):
-        due = _due(clock)
-        name = fact(clock.get("name") or clock.get("id") or f"{clock.get('regime')} {clock.get('stage')}", 120)
-        when: list[Any] = (
-            [" · due ", When(due), f" ({left(due, now)})"] if due else [f" · {_word(clock.get('state') or '')}"]
-        )
-        lines.append(
-            [Bold(name), *when, " · not confirmed" if clock.get("candidate") and not clock.get("confirmed") else ""]
-        )
-    return [bullets([Bold("⏱ Legal clocks")], counted(lines, CLOCKS, "clocks", document["incident"]))]
+    for clock in running:
+        stage = f" ({_word(clock['stage'])})" if clock.get("stage") else ""
+        name = fact((clock.get("name") or clock.get("id") or str(clock.get("regime"))) + stage, 160)
+        due = str(_due(clock))
+        asked = " · whether it applies is open" if clock.get("candidate") and not clock.get("confirmed") else ""
+        lines.append([Bold(name), " · due ", When(due), f" ({left(due, now)})", asked])
+    blocks = []
+    if lines:
+        shown = counted(lines, CLOCKS, "clocks", document["incident"], room=900)
+        blocks.append(bullets([Bold("⏱ Legal clocks")], shown))
+    if len(open_ones) > len(running):
+        blocks.append(paragraph([f"Legal clocks without a time yet: {len(open_ones) - len(running)}."]))
+    return blocks
 
 
 def _due(clock: Mapping[str, Any]) -> str | None:
@@ -228,25 +233,25 @@ def _warnings(document: Document) -> list[Block]:
     ]
     if not warnings:
         return []
-    return [bullets([Bold("Warnings")], counted(warnings, WARNINGS, "warnings", document["incident"]))]
+    return [bullets([Bold("Warnings")], counted(warnings, WARNINGS, "warnings", document["incident"], room=800))]
 
 
 def _foot(document: Document) -> str:
     alerts = document.get("alerts") or {}
     drafts = len(document.get("drafts") or ())
-    parts = [document["incident"], f"{alerts.get('count', 0):,} alerts"]
+    parts = [document["incident"], f"{alerts.get('count', 0):,} alert{'' if alerts.get('count') == 1 else 's'}"]
     parts += [f"{drafts} drafts (nothing is sent)"] if drafts else []
     return " · ".join(parts)
 
 
-def _buttons(document: Document, mode: str) -> Block:
+def _buttons(document: Document) -> Block:
     incident = document["incident"]
     made = [
-        button(marked(mode, "Add a note"), ids.INCIDENT_NOTE, incident),
-        button(marked(mode, "Hand over"), ids.INCIDENT_HANDOVER, incident),
+        button("Add a note", ids.INCIDENT_NOTE, incident),
+        button("Hand over", ids.INCIDENT_HANDOVER, incident),
     ]
     if document["waiting"]:
-        made.insert(0, button(marked(mode, "I have seen it"), ids.ACK, incident))
+        made.insert(0, button("I have seen it", ids.ACK, incident))
     return actions(*made)
 
 

@@ -21,7 +21,11 @@ _HIDDEN = re.compile(
 _SPACES = re.compile(r"[\t\n\v\f \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 _SCHEME = re.compile(r"(?i)\b([a-z][a-z0-9+.-]{1,30})://")
 _MAILTO = re.compile(r"(?i)\b(mailto|tel|javascript|data|slack):(?=\S)")
-_DOMAIN = re.compile(r"(?i)(?<![@\w.])((?:[a-z0-9-]+\.)+)(?=[a-z]{2,24}\b)")
+_DOMAIN = re.compile(
+    r"(?i)(?<![@\w.-])((?:[a-z0-9-]+\.)+)(?=(?:[a-z]{2,24}(?:/|:\d)|(?:com|net|org|io|co|info|biz|app|dev|xyz|top|ru|cn|"
+    r"link|click|site|online|me|to|gl|ly|page|zip|mov)\b)(?![\w.-]*@))"
+)
+_EVERYBODY = re.compile(r"(?i)@(?=(?:channel|here|everyone|group)\b)")
 _RIGHT = "\u0590-\u05ff\u0600-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\U00010800-\U00010fff\U0001e800-\U0001efff"
 _RIGHT_RUN = re.compile(rf"[{_RIGHT}](?:[{_RIGHT} '’.\-\u0300-\u036f\u200c\u200d]*[{_RIGHT}])?")
 _JOINS = "\u200c\u200d"
@@ -44,7 +48,7 @@ def shown(text: object, *, lines: bool = False) -> str:
 
 def fallback(text: object) -> str:
     """A message's ``text``: one line, for notifications, in which Slack would read markup."""
-    plain = _EDGE.sub("\u02cd", _EMOJI_NAME.sub("∶", shown(text)))
+    plain = _EVERYBODY.sub("＠", _EDGE.sub("\u02cd", _EMOJI_NAME.sub("∶", shown(text))))
     return plain.translate(_MARKUP)
 
 
