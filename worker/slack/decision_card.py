@@ -23,7 +23,7 @@ from worker.slack.blocks import (
     paragraph,
     small,
 )
-from worker.slack.buttons import buttons
+from worker.slack.buttons import LABELS, buttons
 from worker.slack.marks import banner, counted, deadline, fact, marked, names, people_line, role
 from worker.slack.preview import headline, previews
 from worker.wording import MEANINGS, REVIEWS
@@ -46,7 +46,13 @@ ENDINGS = {
     "closed": "Closed without a decision",
 }
 BARRED = {"review": "cannot review it: broke the glass"}
-PAST = {"approve": "approved", "deny": "denied", "break_glass": "broke the glass", "answer": "answered"}
+PAST = {
+    "approve": "approved",
+    "deny": "denied",
+    "break_glass": "broke the glass",
+    "answer": "answered",
+    "done": "did it",
+}
 
 
 def decision_card(
@@ -88,11 +94,11 @@ def decided_card(mode: str, asked: Mapping[str, Any], result: Mapping[str, Any],
     body = {"at": result.get("at"), **(result.get("body") or result)}
     about = asked.get("body") or asked
     status, verdict = str(body.get("status") or "closed"), body.get("verdict")
-    word = ENDINGS.get(status, status.replace("_", " "))
+    word = "Done" if verdict == "done" else ENDINGS.get(status, status.replace("_", " "))
     if verdict == "break_glass":
         word = "Approved by breaking the glass"
     elif verdict and verdict not in PAST:
-        word = f"Decided: {str(verdict).replace('_', ' ')}"
+        word = f"Decided: {LABELS.get(str(verdict), str(verdict).replace('_', ' '))}"
     by = [str(person) for person in body.get("by") or ()]
     question = fact(about.get("question") or asked.get("step") or "", 1200)
     lines: list[Line] = [["By ", *people_line(by, people)] if by else ["By nobody."]]
@@ -194,7 +200,8 @@ def _time(entry: Mapping[str, Any], now: datetime) -> list[Line]:
 
 def _lock_screen(incident: str, mode: str, entry: Mapping[str, Any]) -> str:
     """Enough to know whether to get up: what is asked, the worst of it, until when."""
-    until = f" Until {entry['until'][11:16]} UTC." if entry.get("until") else ""
     heading = HEADINGS.get(entry["kind"], "A decision waits")
-    worst = headline(entry)
-    return marked(mode, f"{incident}: {heading} {fact(entry['question'], 600)}{'. ' + worst if worst else ''}.{until}")
+    until = f"Until {entry['until'][11:16]} UTC" if entry.get("until") else ""
+    parts = [heading, fact(entry["question"], 600), headline(entry), until]
+    said = " ".join(part if part[-1] in ".?!" else f"{part}." for part in parts if part)
+    return marked(mode, f"{incident}: {said}")

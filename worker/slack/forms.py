@@ -131,10 +131,10 @@ def _field(name: str, field: Mapping[str, Any]) -> Block:
         # Its text would be taken for a value; what it stands for is known at the start only.
         field = {**field, "default": None, "required": False}
         more.append("worked out if left empty")
-    about = [str(field.get("description") or ""), "; ".join(filter(None, more))]
-    hint = f"{about[0]} ({about[1]})" if all(about) else (about[0] or about[1].capitalize())
+    hint = "; ".join(filter(None, more)).capitalize()
+    label = str(field.get("description") or name.replace("_", " "))
     element = _element(type_, field) | {"action_id": VALUE}
-    return asked(FIELD + name, name.replace("_", " "), element, hint=hint, optional=not must_be_given(field))
+    return asked(FIELD + name, label, element, hint=hint, optional=not must_be_given(field))
 
 
 def _element(type_: str, field: Mapping[str, Any]) -> Block:

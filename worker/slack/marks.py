@@ -11,6 +11,7 @@ EXERCISE = "EXERCISE"
 NAMES = 3
 FACT = 400
 """UTF-16 units of one fact; a longer one says that it is cut."""
+CUT = " … (cut here)"
 ROOM = 1500
 """UTF-16 units of one list; Slack takes some 13,000 in a message."""
 MINUTES = (1, 2, 5, 10, 15, 20, 30, 45, 60)
@@ -57,15 +58,17 @@ def fact(text: object, most: int = FACT) -> str:
     """A fact on one line; one that is too long ends at a word and says so."""
     plain = shown_once(text)
     # Escapes of hidden characters make a text longer: what counts is what is shown.
-    if units(shown(plain)) <= most:
+    if len(plain) <= most and units(shown(plain)) <= most:
         return plain
-    tail = " … (cut here)"
-    while units(shown(plain)) > most - len(tail):
-        over = units(shown(plain)) - most + len(tail)
-        plain = short(plain, max(units(plain) - max(over // 6, 1), 1)).removesuffix("…")
-        if len(plain) < 2:
-            break
-    return (plain.rsplit(" ", 1)[0] if " " in plain[-40:] else plain) + tail
+    fits, over = 0, min(len(plain), most) + 1
+    while over - fits > 1:
+        middle = (fits + over) // 2
+        if units(shown(plain[:middle])) <= most - len(CUT):
+            fits = middle
+        else:
+            over = middle
+    kept = plain[:fits]
+    return (kept.rsplit(" ", 1)[0] if " " in kept[-40:] else kept) + CUT
 
 
 def counted(items: Sequence[Line], most: int, what: str, incident: str, *, room: int = ROOM) -> list[Line]:

@@ -8,6 +8,7 @@ marks, and length. Right-to-left runs are isolated: they change nothing around t
 
 import re
 import unicodedata
+from functools import lru_cache
 
 ELLIPSIS = "…"
 _MARKS_IN_A_ROW = 8
@@ -63,11 +64,15 @@ def short(text: object, most: int) -> str:
         if room < 0:
             break
         kept = at + 1
-    while kept and (_mark(plain[kept]) or plain[kept] in _JOINS or plain[kept - 1] in _JOINS):
+    while kept:
+        cut = plain[:kept].rstrip()
+        # What was isolated is closed again, or it would turn what follows.
+        cut += _PDI * (cut.count(_FSI) - cut.count(_PDI)) + ELLIPSIS
+        whole = not (_mark(plain[kept]) or plain[kept] in _JOINS or plain[kept - 1] in _JOINS)
+        if whole and units(cut) <= most:
+            return cut
         kept -= 1
-    cut = plain[:kept].rstrip()
-    # What was isolated is closed again, or it would turn what follows.
-    return cut + _PDI * (cut.count(_FSI) - cut.count(_PDI)) + ELLIPSIS if cut else ELLIPSIS
+    return ELLIPSIS
 
 
 def units(text: str) -> int:
@@ -75,6 +80,7 @@ def units(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
+@lru_cache(maxsize=4096)
 def _line(text: str) -> str:
     """One line. Isolates come last: they are characters that the first step would show."""
     joined = _SPACES.sub(" ", text).strip()
