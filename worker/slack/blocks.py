@@ -16,7 +16,7 @@ Block = dict[str, Any]
 
 HEADER, SECTION, CONTEXT, BUTTON, TITLE, LABEL = 150, 2900, 1900, 75, 24, 1900
 CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON, PLACEHOLDER = 100, 300, 30, 150
-MESSAGE_TEXT = 2900
+MESSAGE_TEXT, PERSON = 2900, 80
 MESSAGE_BLOCKS, VIEW_BLOCKS = 50, 100
 
 
@@ -218,7 +218,7 @@ def _span(span: Span) -> Block:
     if isinstance(span, Who) and span.user and re.fullmatch(r"[UW][A-Z0-9]{2,20}", span.user):
         return {"type": "user", "user_id": span.user}
     if isinstance(span, Who):
-        return {"type": "text", "text": short(shown(span.person), SECTION) or "-", "style": {"bold": True}}
+        return {"type": "text", "text": short(shown(span.person), PERSON) or "-", "style": {"bold": True}}
     if isinstance(span, Channel):
         return {"type": "channel", "channel_id": span.id}
     raw = span if isinstance(span, str) else span.text
