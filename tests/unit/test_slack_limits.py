@@ -5,7 +5,7 @@ import json
 from hypothesis import HealthCheck, given, settings
 
 from tests.unit.slack_documents import NOW, entry, kept, said, step_preview, worst
-from worker.slack.blocks import People, size
+from worker.slack.blocks import People
 from worker.slack.decision_card import decided_card, decision_card
 from worker.slack.home import home
 from worker.slack.modals import answer_view, note_view, pick_playbook, reason_view, review_view, start_form
@@ -15,14 +15,11 @@ from worker.slack.status_card import announcement, status_card
 from worker.slack.told import refusal, told
 
 PEOPLE = People({"ana": "U0123ABC"})
-MOST = 13_000
-"""UTF-16 units of a message's text; Slack refuses some more as ``msg_blocks_too_long``."""
 
 
 def taken(made):
     blocks = list(made.blocks)
     assert problems(blocks) == []
-    assert sum(map(size, blocks)) <= MOST
     assert 0 < len(made.text) <= 3000
     written = json.dumps([made.text, blocks])
     assert "mrkdwn" not in written
@@ -30,7 +27,7 @@ def taken(made):
     return said(blocks)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worst())
 def test_the_largest_and_worst_incident_fits_into_every_message_and_view(incident):
     name, mode = incident["incident"], incident["mode"]
@@ -55,7 +52,7 @@ def test_the_largest_and_worst_incident_fits_into_every_message_and_view(inciden
     assert view_problems(note_view(name, mode=mode, text=incident["title"])) == []
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(worst())
 def test_no_warning_is_lost_however_much_there_is(incident):
     """Every step that cannot be undone, and every protected target, is shown or counted; so is every unknown effect."""

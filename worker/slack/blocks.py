@@ -4,20 +4,21 @@ A line is a sequence of spans: ``str``, :class:`Bold`, :class:`Code`, :class:`Wh
 own time) and :class:`Who` (a person, mentioned where Slack knows them).
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.slack.text import fallback, short, shown, units
+from worker.slack.text import fallback, short, shown
 
 Block = dict[str, Any]
 
 HEADER, SECTION, CONTEXT, BUTTON, TITLE, LABEL = 150, 2900, 1900, 75, 24, 1900
 CONFIRM_TITLE, CONFIRM_TEXT, CONFIRM_BUTTON, PLACEHOLDER = 100, 300, 30, 150
 MESSAGE_TEXT, PERSON = 2900, 80
-MESSAGE_BLOCKS, VIEW_BLOCKS = 50, 100
+MESSAGE_SIZE = 13_000
 
 
 @dataclass(frozen=True)
@@ -182,20 +183,8 @@ def utc(instant: str) -> str:
 
 
 def size(block: Block) -> int:
-    """UTF-16 units of all text in a block."""
-    return sum(units(text) for text in _texts(block))
-
-
-def _texts(node: Any) -> Iterable[str]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            if key in ("text", "fallback", "user_id") and isinstance(value, str):
-                yield value
-            else:
-                yield from _texts(value)
-    elif isinstance(node, list):
-        for each in node:
-            yield from _texts(each)
+    """Characters of a block as JSON, which is what Slack counts of a message: at most ``MESSAGE_SIZE`` together."""
+    return len(json.dumps(block, ensure_ascii=False, separators=(",", ":"))) + 1
 
 
 def _plain(text: str, most: int, *, lines: bool = False, safe: bool = False) -> Block:

@@ -10,6 +10,7 @@ from typing import Any
 
 from playbooks.policy import together
 from worker.slack.blocks import (
+    MESSAGE_SIZE,
     Block,
     Bold,
     Line,
@@ -21,6 +22,7 @@ from worker.slack.blocks import (
     header,
     message,
     paragraph,
+    size,
     small,
 )
 from worker.slack.buttons import LABELS, buttons
@@ -28,7 +30,7 @@ from worker.slack.marks import banner, counted, deadline, fact, marked, names, p
 from worker.slack.preview import headline, previews
 from worker.wording import MEANINGS, REVIEWS
 
-MOST = 8
+MOST, QUESTION = 8, 700
 HEADINGS = {
     "approve": "Approve or deny?",
     "undo": "Take it back: approve or deny?",
@@ -68,17 +70,18 @@ def decision_card(
         people: Slack's ids of persons.
         now: For the time left, in steps that change seldom.
     """
-    blocks = [
-        header(marked(mode, HEADINGS.get(entry["kind"], "A decision waits"))),
-        paragraph([Bold(fact(entry["question"], 1200))]),
-        *previews(incident, entry),
-        *_lists(incident, entry),
+    head = [header(marked(mode, HEADINGS.get(entry["kind"], "A decision waits")))]
+    head.append(paragraph([Bold(fact(entry["question"], QUESTION))]))
+    lists = _lists(incident, entry)
+    foot = [
         paragraph(*_who(entry, people)),
         paragraph(*_time(entry, now)),
         *banner(mode),
         small(f"{incident} · {fact(entry['step'], 120)} · digest {entry['digest'][:16]}"),
         *buttons(mode, entry, card_id),
     ]
+    room = MESSAGE_SIZE - sum(map(size, (*head, *lists, *foot)))
+    blocks = [*head, *previews(incident, entry, room), *lists, *foot]
     return message(_lock_screen(incident, mode, entry), blocks)
 
 
@@ -174,7 +177,7 @@ def _who(entry: Mapping[str, Any], people: People) -> list[Line]:
         lines.append([Bold("So far: "), "nobody"])
     if who.get("excluded"):
         barred = BARRED.get(entry["kind"], "cannot approve: asked for it or gave one of its values")
-        lines.append([f"{names(who['excluded'], most=5)} {barred}"])
+        lines.append([f"{names(who['excluded'])} {barred}"])
     if entry["kind"] in ("approve", "undo") and who.get("deny_count"):
         count = int(who["deny_count"])
         lines.append(["One deny stops it." if count == 1 else f"{count} denials stop it."])
@@ -183,11 +186,11 @@ def _who(entry: Mapping[str, Any], people: People) -> list[Line]:
 
 def _votes(decided: Any) -> list[Span]:
     spans: list[Span] = []
-    for vote in list(decided)[:10]:
+    for vote in list(decided)[:4]:
         verdict = PAST.get(vote["verdict"], str(vote["verdict"]).replace("_", " "))
         spans += [", "] if spans else []
         spans += [f"{names([vote['person']])} {verdict} "] + ([When(vote["at"], "{time}")] if vote.get("at") else [])
-    more = len(decided) - 10
+    more = len(decided) - 4
     return spans + ([f" and {more} more"] if more > 0 else [])
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from playbooks.plan import fits
-from worker.slack.blocks import PLACEHOLDER, Block, asked, options, paragraph, plain
+from worker.slack.blocks import PLACEHOLDER, Block, asked, options, paragraph, plain, size
 from worker.slack.names import FIELD, VALUE
 from worker.slack.text import short, units
 from worker.typed_values import NotOfType
@@ -18,6 +18,8 @@ from worker.typed_values import read as read_text
 Fields = Mapping[str, Mapping[str, Any]]
 
 MOST_FIELDS = 80
+CHOICES_SIZE = 60_000
+"""Characters of all choices of a view, which may have 250,000 bytes in all."""
 OPTIONS, OPTION_VALUE, INPUT = 100, 150, 3000
 EXAMPLES = {"duration": "such as 30m, 2h or 3d", "list": "separated by commas, or one on each line"}
 
@@ -25,7 +27,13 @@ EXAMPLES = {"duration": "such as 30m, 2h or 3d", "list": "separated by commas, o
 def blocks_of(fields: Fields) -> list[Block]:
     """One input for each field; required ones first where there are more than a modal can hold."""
     shown = shown_fields(fields)
-    made = [_field(name, field) for name, field in shown.items()]
+    made: list[Block] = []
+    for name, field in shown.items():
+        block = _field(name, field)
+        if size(block) > CHOICES_SIZE // len(shown) and "choice" in str(field.get("type")):
+            # Too many long choices for one view: they are written instead, and read by the same rule.
+            block = _field(name, {**field, "type": "list[string]" if many(field) else "string"})
+        made.append(block)
     rest = len(fields) - len(shown)
     if rest:
         made.append(paragraph([f"{rest} optional fields are not shown here and keep their defaults."]))
@@ -45,6 +53,11 @@ def shown_fields(fields: Fields) -> Fields:
         raise ValueError(f"{len(needed)} fields must be given; Slack shows {MOST_FIELDS}")
     further = [name for name in fields if name not in needed][: MOST_FIELDS - len(needed)]
     return {name: field for name, field in fields.items() if name in needed or name in further}
+
+
+def many(field: Mapping[str, Any]) -> bool:
+    """Whether a field takes a list."""
+    return str(field.get("type", "")).startswith("list[")
 
 
 def must_be_given(field: Mapping[str, Any]) -> bool:

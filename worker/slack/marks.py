@@ -8,12 +8,12 @@ from worker.slack.blocks import Block, Bold, Code, Line, People, Span, When, par
 from worker.slack.text import short, shown, units
 
 EXERCISE = "EXERCISE"
-NAMES = 3
-FACT = 400
+NAMES, NAME = 3, 60
+FACT = 250
 """UTF-16 units of one fact; a longer one says that it is cut."""
 CUT = " … (cut here)"
-ROOM = 1500
-"""UTF-16 units of one list; Slack takes some 13,000 in a message."""
+ROOM = 1000
+"""Characters of one list, as JSON."""
 MINUTES = (1, 2, 5, 10, 15, 20, 30, 45, 60)
 
 
@@ -37,7 +37,7 @@ def command(incident: str) -> Code:
 def names(found: Sequence[str], count: int | None = None, most: int = NAMES) -> str:
     """The first names, and how many more: ``a, b, c and 37 more``; each name is whole and bounded."""
     whole = len(found) if count is None else max(count, len(found))
-    said = [short(shown_once(name), 80) for name in found[:most]]
+    said = [short(shown_once(name), NAME) for name in found[:most]]
     more = whole - len(said)
     return ", ".join(said) + (f" and {more:,} more" if more > 0 and said else "")
 
@@ -113,7 +113,7 @@ def clock(at: str | None) -> str:
     return datetime.fromisoformat(at).astimezone(UTC).strftime("%H:%M UTC") if at else ""
 
 
-def people_line(persons: Iterable[str], people: People, most: int = 10) -> list[Span]:
+def people_line(persons: Iterable[str], people: People, most: int = 5) -> list[Span]:
     """Persons, mentioned where Slack knows them."""
     listed = list(persons)
     spans: list[Span] = []

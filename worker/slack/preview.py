@@ -8,8 +8,8 @@ from worker.slack.marks import command, fact, fitting, labelled, names
 
 DETAILED = 6
 COMPACT = 24
-ROOM, COMPACT_ROOM = 4500, 2200
-"""UTF-16 units of all steps in detail, and of those in a line each; a card must be readable on a phone."""
+COMPACT_ROOM, COUNTED = 1400, 900
+"""Characters, as JSON, of the steps that are told in a line each, and of what counts the others."""
 IMPACTS = 3
 LEFT_OUT = 5
 NAMED = 2
@@ -17,18 +17,21 @@ NAMED = 2
 Step = Mapping[str, Any]
 
 
-def previews(incident: str, entry: Mapping[str, Any]) -> list[Block]:
-    """The steps that a decision covers. A step that cannot be undone or has protected targets is always told of."""
+def previews(incident: str, entry: Mapping[str, Any], room: int = 6000) -> list[Block]:
+    """The steps that a decision covers, in so many characters as JSON.
+
+    A step that cannot be undone or has protected targets is always told of, by name or in a count.
+    """
     steps = list(entry.get("preview") or ())
     undo = entry["kind"] == "undo"
     if len(steps) > DETAILED:
         # Stable: within each sort they stay in the playbook's order.
         steps.sort(key=lambda step: not _grave(step, undo))
     blocks: list[Block] = [] if len(steps) < 2 else [paragraph(_sum(steps, undo))]
-    detailed, room = 0, ROOM
+    detailed, room = 0, room - sum(map(size, blocks))
     for step in steps[:DETAILED]:
         block = _detailed(incident, step, undo)
-        if detailed and size(block) > room:
+        if detailed and size(block) + (COMPACT_ROOM + COUNTED if len(steps) > detailed + 1 else 0) > room:
             break
         blocks.append(block)
         room -= size(block)
@@ -96,10 +99,10 @@ def _figures(step: Step) -> str:
 
 
 def _detailed(incident: str, step: Step, undo: bool) -> Block:
-    title, summary = name_of(step), fact(step.get("summary") or step.get("action") or "", 300)
+    title, summary = name_of(step), fact(step.get("summary") or step.get("action") or "", 200)
     items: list[Line] = [[Bold(_figures(step))]]
     impact = list(step.get("impact") or ())
-    items += [["Impact: ", fact(line, 300)] for line in impact[:IMPACTS]]
+    items += [["Impact: ", fact(line, 200)] for line in impact[:IMPACTS]]
     if len(impact) > IMPACTS:
         items.append([f"and {len(impact) - IMPACTS:,} more impacts: ", command(incident)])
     because = f": {fact(step['irreversible_because'])}" if step.get("irreversible_because") else ""

@@ -29,7 +29,7 @@ WAITING, STEPS, CLOCKS, UNKNOWN, WARNINGS = 6, 14, 5, 8, 4
 LOUD = ("unknown", "failed", "denied", "waiting", "running")
 """Statuses of steps that come first where there are many."""
 OTHERS = {"pending": "to come"}
-STEPS_ROOM = 2600
+STEPS_ROOM = 2000
 GONE = ENDED | {"closed", "false_alarm"}
 
 Document = Mapping[str, Any]
@@ -40,7 +40,7 @@ def status_card(document: Document, *, people: People, now: datetime) -> Message
     incident, mode = document["incident"], document.get("mode", "live")
     blocks = [
         header(marked(mode, _title(document))),
-        paragraph([Bold(fact(document.get("title") or "No title"))], *_standing(document, people)),
+        paragraph([Bold(fact(document.get("title") or "No title", 200))], *_standing(document, people)),
         *_alarms(document, people),
         *_waiting(document, people, now),
         *_steps(document),
@@ -82,7 +82,7 @@ def _word(status: object) -> str:
 
 def _standing(document: Document, people: People) -> list[Line]:
     lines: list[Line] = []
-    for run in [run for run in document["runs"] if not run.get("followed_by")][-3:]:
+    for run in [run for run in document["runs"] if not run.get("followed_by")][-2:]:
         title = (run.get("playbook") or {}).get("title") or run["id"]
         phase = f", phase {_word(run['phase'])}" if run.get("phase") else ""
         stale = "" if run.get("live") or run["status"] in ENDED else " (no worker answers: this may be old)"
@@ -92,7 +92,7 @@ def _standing(document: Document, people: People) -> list[Line]:
             line.append(f", cancelled{' by ' + names([by]) if by else ''}")
         lines.append([*line, Bold(stale)] if stale else line)
         if run.get("reason"):
-            lines.append([fact(run["reason"])])
+            lines.append([fact(run["reason"], 150)])
     if document.get("commander"):
         lines.append(["Commander: ", people.mention(document["commander"])])
     return lines
@@ -118,7 +118,7 @@ def _alarms(document: Document, people: People) -> list[Block]:
         blocks.append(bullets([heading], counted(lines, UNKNOWN, "that are unknown", document["incident"])))
     undone: list[Line] = [[fact(left)] for run in document["runs"] if not run.get("followed_by") for left in _left(run)]
     if undone:
-        kept = counted(undone, UNKNOWN, "that were left", document["incident"])
+        kept = counted(undone, UNKNOWN, "that were left", document["incident"], room=700)
         blocks.append(bullets([Bold("❗ UNDO NOT COMPLETE. Left:")], kept))
     return blocks
 
@@ -212,7 +212,7 @@ def _clocks(document: Document, now: datetime) -> list[Block]:
         lines.append([Bold(name), " · due ", When(due), f" ({left(due, now)})", asked])
     blocks = []
     if lines:
-        shown = counted(lines, CLOCKS, "clocks", document["incident"], room=900)
+        shown = counted(lines, CLOCKS, "clocks", document["incident"], room=850)
         blocks.append(bullets([Bold("⏱ Legal clocks")], shown))
     if len(open_ones) > len(running):
         blocks.append(paragraph([f"Legal clocks without a time yet: {len(open_ones) - len(running)}."]))
@@ -233,7 +233,7 @@ def _warnings(document: Document) -> list[Block]:
     ]
     if not warnings:
         return []
-    return [bullets([Bold("Warnings")], counted(warnings, WARNINGS, "warnings", document["incident"], room=800))]
+    return [bullets([Bold("Warnings")], counted(warnings, WARNINGS, "warnings", document["incident"], room=550))]
 
 
 def _foot(document: Document) -> str:
