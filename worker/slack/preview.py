@@ -91,16 +91,17 @@ def _warned(steps: Sequence[Step], undo: bool) -> Line:
     return spans or ([] if undo else [" (all can be undone)"])
 
 
-def _figures(step: Step) -> str:
+def _figures(step: Step) -> Line:
+    """How many, and the first of whom; only the number is bold: it is what the eye looks for."""
     count, already = int(step.get("count") or 0), int(step.get("already") or 0)
     who = names(labelled(step), count)
     figures = f"{count:,} will change" + (f", {already:,} already so" if already else "")
-    return f"{figures}: {who}" if who else figures
+    return [Bold(figures), f": {who}" if who else ""]
 
 
 def _detailed(incident: str, step: Step, undo: bool) -> Block:
     title, summary = name_of(step), fact(step.get("summary") or step.get("action") or "", 200)
-    items: list[Line] = [[Bold(_figures(step))]]
+    items: list[Line] = [_figures(step)]
     impact = list(step.get("impact") or ())
     items += [["Impact: ", fact(line, 200)] for line in impact[:IMPACTS]]
     if len(impact) > IMPACTS:
@@ -116,7 +117,7 @@ def _detailed(incident: str, step: Step, undo: bool) -> Block:
 
 
 def _compact(step: Step, undo: bool) -> Line:
-    spans: list[Any] = [Bold(name_of(step)), f": {_figures(step)}"]
+    spans: list[Any] = [Bold(name_of(step)), ": ", *_figures(step)]
     if not undo:
         spans.append(", can be undone" if step.get("reversible") else Bold(" · ⚠ CANNOT be undone"))
     if step.get("protected"):
