@@ -53,6 +53,7 @@ class Pump:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._stirs: dict[str, asyncio.Event] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
         channels = Channels(store, client, clock)
         self._worker = LaneWorker(
             store, client, channels, self._pace, self._owner, clock, busy=lambda: max(1, len(self._tasks))
@@ -128,6 +129,7 @@ class Pump:
 
     async def keep_pumping(self) -> None:
         """Make it so, until cancelled. What goes wrong is logged, and tried again."""
+        self._loop = asyncio.get_running_loop()
         try:
             while True:
                 self._wake.clear()
@@ -177,7 +179,12 @@ class Pump:
             await asyncio.sleep(self._pace.tick)
 
     def _stir(self, lane: str) -> None:
-        """Something new is wanted: whoever waits for time to pass looks again."""
+        """Something new is wanted: whoever waits for time to pass looks again. From any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._look_again, lane)
+
+    def _look_again(self, lane: str) -> None:
         self._wake.set()
         if lane in self._stirs:
             self._stirs[lane].set()

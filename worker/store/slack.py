@@ -3,10 +3,10 @@
 import secrets
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from worker.store.database import Database, stamp
-from worker.store.schema import slack_cards, slack_channels
+from worker.store.schema import drafts, notices, slack_cards, slack_channels, snapshots
 from worker.store.slack_outgoing import Outgoing
 
 
@@ -68,5 +68,19 @@ class Slack:
     """What of Slack is kept: ``cards``, and what should stand there (``out``)."""
 
     def __init__(self, database: Database) -> None:
+        self._database = database
         self.cards = Cards(database)
         self.out = Outgoing(database)
+
+    def marks(self) -> dict[str, str]:
+        """Incident to something that is another text whenever there is something else to tell of it."""
+        told = select(notices.c.incident, func.max(notices.c.position)).group_by(notices.c.incident)
+        known = select(snapshots.c.incident, func.sum(snapshots.c.version)).group_by(snapshots.c.incident)
+        kept = select(drafts.c.incident, func.max(drafts.c.at)).group_by(drafts.c.incident)
+        stands = select(slack_channels.c.incident, slack_channels.c.channel, slack_channels.c.done)
+        found: dict[str, str] = {}
+        with self._database.reading() as connection:
+            for wanted in (told, known, kept, stands.where(slack_channels.c.incident.is_not(None))):
+                for incident, *parts in connection.execute(wanted):
+                    found[incident] = f"{found.get(incident, '')}|{parts}"
+        return found
