@@ -1,6 +1,8 @@
 """The pump against a simulated Slack that fails in every way: nothing lost, nothing doubled, in order."""
 
 import asyncio
+import os
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -126,6 +128,23 @@ async def test_what_was_in_flight_when_the_process_died_is_looked_for(store: Sto
     await asyncio.gather(dying, return_exceptions=True)
     peer.faults.release()
     assert store.slack.out.open(INC)[0].state == "flight"
+    async with pumping(make_pump(store, peer)):
+        await until(lambda: settled(store))
+    assert texts(peer, channel_of(store)) == TEN
+
+
+async def test_a_process_that_is_killed_while_it_posts_loses_and_doubles_nothing(
+    store: Store, peer: SlackPeer, tmp_path: Path
+) -> None:
+    want_ten(store)
+    peer.faults.add("hold_after_commit", method="chat.postMessage", skip=3)
+    command = [sys.executable, "-m", "tests.systems.pump_process", f"sqlite:///{tmp_path / 'stanch.db'}", str(tmp_path)]
+    given = {**os.environ, "TOKEN": peer.bot_token, "ENDPOINT": peer.api_url}
+    process = await asyncio.create_subprocess_exec(*command, env=given)
+    await until(lambda: peer.faults.held)
+    process.kill()
+    await process.wait()
+    peer.faults.release()
     async with pumping(make_pump(store, peer)):
         await until(lambda: settled(store))
     assert texts(peer, channel_of(store)) == TEN
