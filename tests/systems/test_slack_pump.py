@@ -112,8 +112,10 @@ async def test_an_hour_without_slack_loses_nothing_and_shows_only_the_newest(sto
 
 
 async def test_two_pumps_at_once_post_nothing_twice(store: Store, peer: SlackPeer) -> None:
+    async with pumping(make_pump(store, peer)):
+        await until(lambda: settled(store))
     want_ten(store)
-    peer.faults.add("latency", method=r"chat\.", seconds=0.02, times=0)
+    peer.faults.add("latency", method=r"chat\.", seconds=0.1, times=0)
     async with pumping(make_pump(store, peer), make_pump(store, peer)):
         await until(lambda: settled(store))
     assert texts(peer, channel_of(store)) == TEN
