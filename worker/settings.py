@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, Va
 
 from activities.extension import installed
 from playbooks.contract import Mode
+from worker.settings_paging import PagingSettings
 from worker.settings_policy import PolicySettings
 from worker.settings_slack import SlackSettings
 from worker.settings_workflows import WorkflowSettings, checked
@@ -88,6 +89,8 @@ class FileSettings(_Part):
     """Routing rules tried before the shipped ones."""
     slack: SlackSettings | None = None
     """Slack, if people use it."""
+    paging: PagingSettings | None = None
+    """How people are woken; without it nobody is, and pages show as undelivered."""
 
 
 class Settings(_Part):
@@ -213,7 +216,9 @@ class Settings(_Part):
 
     def for_home(self, home: Path, *, mode: Mode) -> "Settings":
         """The same settings for another home and mode: a demo's or an exercise's. Nobody real hears of it."""
-        file = self.file.model_copy(update={"mode": mode, "store_url": None, "payload_keys": None, "slack": None})
+        file = self.file.model_copy(
+            update={"mode": mode, "store_url": None, "payload_keys": None, "slack": None, "paging": None}
+        )
         return self.model_copy(update={"home": home.resolve(), "file": file})
 
     def refuse_test_switches(self) -> None:
@@ -239,6 +244,12 @@ class Settings(_Part):
             raise SettingsError(
                 "slack.endpoint names a simulated Slack, and this process is live: whom it asks must be real. "
                 'Take the endpoint out, or set mode = "exercise".'
+            )
+        paging = self.file.paging
+        if paging is not None and paging.pagerduty is not None and paging.pagerduty.endpoint:
+            raise SettingsError(
+                "paging.pagerduty.endpoint names a simulated PagerDuty, and this process is live: whom it wakes must "
+                'be real. Take the endpoint out, or set mode = "exercise".'
             )
 
 

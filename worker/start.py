@@ -38,6 +38,13 @@ async def serving(
             asyncio.create_task(desk.outbox.keep_bringing(TERMINAL, bring)),
             asyncio.create_task(desk.keep_signing()),
         ]
+        if settings.file.paging is not None:
+            # Only where people are woken: its libraries take their time to load.
+            from worker.paging.setup import pager_of
+
+            pager = pager_of(settings, store)
+            assert pager is not None
+            loops.append(asyncio.create_task(pager.keep_paging()))
         try:
             yield url
         finally:

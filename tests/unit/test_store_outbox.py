@@ -12,9 +12,9 @@ LATER = "2026-11-24T11:00:00.000000Z"
 
 
 def notice(name: str, incident: str = INC) -> Notice:
-    """A page."""
+    """Something urgent."""
     return Notice(
-        id=name, incident=incident, to=("role:crm_owner",), urgency=Urgency.PAGE, body={"kind": "text"}, at=AT
+        id=name, incident=incident, to=("role:crm_owner",), urgency=Urgency.HIGH, body={"kind": "text"}, at=AT
     )
 
 

@@ -73,11 +73,15 @@ class Life:
         return await self._ask(incident, actor, "take", PauseRequest(person=actor.name, reason=reason))
 
     def ack(self, incident: str, actor: Actor) -> Receipt:
-        """Record that somebody has seen the incident."""
+        """Record that somebody has seen the incident; its pages stop."""
         require(actor.name, actor.roles, "ack")
         self._views.known(incident)
-        self._note(incident, actor, "incident.acknowledged", {}, "")
-        return Receipt(accepted=True, message=f"Recorded: {actor.name} has seen {incident}.")
+        with self._store.transaction():
+            stopped = self._store.pages.end(incident, "acknowledged", by=actor.name)
+            body: dict[str, Json] = {"pages": list(stopped)} if stopped else {}
+            self._note(incident, actor, "incident.acknowledged", body, "")
+        pages = f" {len(stopped)} page(s) stopped." if stopped else ""
+        return Receipt(accepted=True, message=f"Recorded: {actor.name} has seen {incident}.{pages}")
 
     async def set_fact(self, incident: str, actor: Actor, fact: str, value: Json, reason: str = "") -> Receipt:
         """Set a fact by a person's word, the strongest there is; ``None`` clears it."""

@@ -12,7 +12,7 @@ from sqlalchemy import delete, func, insert, select, update
 from playbooks.contract import Json, Notice
 from playbooks.digest import sha256_hex
 from worker.store.database import Database, dumps, stamp
-from worker.store.schema import deliveries, drafts, hold, notices
+from worker.store.schema import deliveries, drafts, hold, notices, pages
 
 
 class Notices:
@@ -64,7 +64,11 @@ class Notices:
                 connection.execute(update(deliveries).where(*here).values(at=at, error=error))
 
     def of(self, incident: str) -> list[dict[str, Any]]:
-        """An incident's notices, oldest first, with ``state`` and ``delivered`` (channel to instant)."""
+        """An incident's notices, oldest first, with ``state``, ``delivered`` (channel to instant) and ``page``.
+
+        A page is delivered when a channel that wakes people took it or a person acknowledged it: what a terminal
+        printed wakes nobody. A page that nobody answered is undelivered, whatever was sent.
+        """
         mine = select(notices.c.id, notices.c.notice).where(notices.c.incident == incident)
         with self._database.reading() as connection:
             rows = connection.execute(mine.order_by(notices.c.position)).all()
@@ -72,14 +76,26 @@ class Notices:
             taken: dict[str, dict[str, str]] = {}
             for row in connection.execute(good.where(deliveries.c.notice.in_([row.id for row in rows]))):
                 taken.setdefault(row.notice, {})[row.channel] = row.at
-        return [
-            {
-                **json.loads(row.notice),
-                "state": "delivered" if row.id in taken else "undelivered",
-                "delivered": taken.get(row.id, {}),
+            paged = {
+                row.id: {"status": row.status, **_page(json.loads(row.state))}
+                for row in connection.execute(select(pages).where(pages.c.incident == incident))
+                if row.status != "none"
             }
-            for row in rows
-        ]
+        return [_told(json.loads(row.notice), taken.get(row.id, {}), paged.get(row.id)) for row in rows]
+
+
+def _page(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {"by": state.get("by", ""), "attempts": state.get("attempts", [])}
+
+
+def _told(notice: dict[str, Any], taken: dict[str, str], page: dict[str, Any] | None) -> dict[str, Any]:
+    good = bool(taken)
+    if notice.get("urgency") == "page":
+        good = any(channel != "terminal" for channel in taken)
+    if page is not None and page["status"] in ("acknowledged", "unanswered"):
+        good = page["status"] == "acknowledged"
+    shown = {**notice, "state": "delivered" if good else "undelivered", "delivered": taken}
+    return shown if page is None else {**shown, "page": page}
 
 
 @dataclass(frozen=True)

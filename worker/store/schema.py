@@ -282,3 +282,19 @@ slack_cards = Table(
     Column("message_key", Name, nullable=False, index=True),
     Column("at", Name, nullable=False),
 )
+contacts = Table(
+    "contacts",
+    metadata,
+    Column("person", Name, primary_key=True),
+    Column("contact", Text, nullable=False),
+)
+pages = Table(
+    "pages",
+    metadata,
+    Column("id", Name, primary_key=True),
+    Column("incident", Name, nullable=False, index=True),
+    Column("status", Name, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("lease", Name),
+)

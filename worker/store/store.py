@@ -16,6 +16,7 @@ from worker.store.incidents import Incidents
 from worker.store.journal import Journal
 from worker.store.keys import SigningKey
 from worker.store.outbox import Drafts, Hold, Notices
+from worker.store.pages import Contacts, Pages
 from worker.store.people import People
 from worker.store.slack import Slack
 from worker.store.standing import Standing
@@ -47,6 +48,8 @@ class Store:
         self.alerts = Alerts(self._database, self.evidence, self.incidents, self.journal)
         self.people = People(self._database)
         self.notices = Notices(self._database)
+        self.contacts = Contacts(self._database)
+        self.pages = Pages(self._database)
         self.hold = Hold(self._database)
         self.standing = Standing(self._database, self.people)
         self.drafts = Drafts(self._database, home)

@@ -1,0 +1,308 @@
+"""The pager: walks every page's chain, on the run's clock, until somebody acknowledges or the chain ends."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from playbooks.contract import Json, Notice, Urgency
+from worker.desk.entries import entry_of
+from worker.desk.open_incidents import CLOSED
+from worker.desk.times import stamp
+from worker.paging.channels import PageChannel, Undelivered
+from worker.paging.oncall import OnCall, ScheduleUnreadable
+from worker.paging.pagerduty import PagerDuty
+from worker.paging.rules import Chain, Link, Method, after, chain_of, due, parse_rule, unanswered
+from worker.paging.whom import COMMANDER, WorldTime, call_of, context_of, opens_at, severity_of
+from worker.settings_paging import PagingSettings
+from worker.store import Store
+from worker.store.pages import GOING, Page
+
+log = logging.getLogger(__name__)
+
+TICK = 1.0
+LISTEN = 5.0
+LEASE = timedelta(seconds=180)
+"""Longer than any channel takes with its tries; after it another process goes on where this one died."""
+SEND = 120.0
+
+
+class Pager:
+    """Wakes people.
+
+    Args:
+        store: The installation's store.
+        channels: By the name that a rule writes.
+        settings: Rules and times.
+        oncall: Schedules.
+    """
+
+    def __init__(
+        self, store: Store, channels: Mapping[str, PageChannel], settings: PagingSettings, oncall: OnCall
+    ) -> None:
+        self._store, self._channels, self._settings, self._oncall = store, dict(channels), settings, oncall
+        self._settled: set[tuple[str, str]] = set()
+
+    async def keep_paging(self, *, every: float = TICK) -> None:
+        """Page what is to be paged, again and again, until cancelled."""
+        listened = -LISTEN
+        while True:
+            try:
+                await self.turn()
+                if asyncio.get_running_loop().time() - listened >= LISTEN:
+                    listened = asyncio.get_running_loop().time()
+                    await self.listen()
+            except Exception:
+                # The store may be away for a while; what is to be paged waits in it.
+                log.exception("pages could not be sent; trying again")
+            await asyncio.sleep(every)
+
+    def ack(self, incident: str, person: str, page: str | None = None) -> list[str]:
+        """Stop an incident's pages, or one: somebody has it. Their ids."""
+        return acknowledge(self._store, incident, person, page)
+
+    async def turn(self, now: datetime | None = None) -> None:
+        """Everything that is due at a real instant; now, if none is given."""
+        real = now or datetime.now(UTC)
+        for notice in await self._store.call(self._store.pages.unseen):
+            await self._open(notice, real)
+        going = await self._store.call(self._store.pages.of_status, *GOING)
+        await asyncio.gather(*(self._walk(page, real) for page in going))
+
+    async def _open(self, notice: Notice, real: datetime) -> None:
+        store, pages = self._store, self._store.pages
+        record = store.incidents.get(notice.incident)
+        if notice.body.get("kind") == "result":
+            alike = [
+                page.id
+                for page in pages.of_status(*GOING, incident=notice.incident)
+                if (page.notice.run, page.notice.step) == (notice.run, notice.step)
+            ]
+            decided = notice.body.get("by")
+            by = ", ".join(map(str, decided)) if isinstance(decided, list) else ""
+            _end(store, notice.incident, "acknowledged" if by else "ended", by, alike)
+        now = WorldTime(context_of(store, notice.incident, notice.run)).of(real)
+        opens = None
+        if record is not None and record["status"] not in CLOSED:
+            severity, given = severity_of(record), self._settings
+            opens = opens_at(store, notice, severity, now, high_from=given.high_from, share=given.share)
+        if opens is None:
+            mailed = "mail" in notice.to and "mail" in self._channels and record is not None
+            pages.open(notice, "waiting" if mailed else "none", {"opens": stamp(now), "mail": True} if mailed else {})
+        else:
+            pages.open(notice, "waiting", {"opens": stamp(opens)})
+
+    async def _walk(self, page: Page, real: datetime) -> None:
+        store = self._store
+        record = store.incidents.get(page.incident)
+        if record is None or record["status"] in CLOSED:
+            _end(store, page.incident, "ended", "", [page.id])
+            return
+        context = context_of(store, page.incident, page.notice.run)
+        world = WorldTime(context)
+        begun = datetime.now(UTC)
+        if page.status == "waiting":
+            if datetime.fromisoformat(page.state["opens"]) > world.of(real):
+                return
+            started = await self._begin(page, world.of(real))
+            if started is None:
+                return
+            page = started
+        while True:
+            # What a channel took of real time has passed in the world, too.
+            now = world.of(real + (datetime.now(UTC) - begun))
+            chain = _chain(page.state)
+            link = due(chain, now)
+            if link is None:
+                if unanswered(chain, now):
+                    self._nobody(page)
+                return
+            current = datetime.now(UTC)
+            if not store.pages.claim(page, stamp(current), stamp(current + LEASE)):
+                return
+            problem = await self._send(page, link, severity_of(record), str(record.get("mode", "live")))
+            now = world.of(real + (datetime.now(UTC) - begun))
+            moved = after(chain, now, taken=not problem, gap=self._settings.gap)
+            sent = self._sent(page, link, chain.cursor, moved, stamp(now), problem)
+            if sent is None:
+                return
+            page = sent
+
+    async def _begin(self, page: Page, now: datetime) -> Page | None:
+        """The page with its chain; ``None`` if somebody else began it."""
+        people, problems = await self._whom(page.notice, now)
+        rules = {person: self._rule(person) for person in people}
+        if page.state.get("mail"):
+            listed = self._settings.mail.list if self._settings.mail is not None else ()
+            people = [f"list:{number}" for number in range(len(listed))] or people
+            rules = {person: (Method("mail", 0),) for person in people}
+        times = 1 if page.state.get("mail") else self._settings.times
+        chain = chain_of(people, rules, now, times=times)
+        state = {**page.state, "attempts": [], **_kept(chain)}
+        with self._store.transaction():
+            if not self._store.pages.save(page, "open", state):
+                return None
+            body: dict[str, Json] = {"page": page.id, "step": page.notice.step, "people": len(people)}
+            text = "; ".join(problems)
+            entry = entry_of("stanch", "pager", "page.opened", body, text, key=f"page/{page.id}/opened")
+            self._store.journal.append(page.incident, [entry])
+        return Page(page.id, page.incident, "open", state, page.version + 1, page.notice)
+
+    async def _whom(self, notice: Notice, now: datetime) -> tuple[list[str], list[str]]:
+        """Whom to page, in order, and what of the schedules could not be read."""
+        everybody, contacts = self._store.people.list(), self._store.contacts.all()
+        roles = [each.removeprefix("role:") for each in notice.to if each.startswith("role:")]
+        found = [each.removeprefix("person:") for each in notice.to if each.startswith("person:")]
+        problems = []
+        for role in dict.fromkeys((*roles, *(() if "mail" in notice.to else (COMMANDER,)))):
+            try:
+                found += await self._oncall.names(role, now, everybody, contacts)
+            except ScheduleUnreadable as error:
+                problems.append(f"{role}: {error}; everybody with the role is paged")
+            found += [person.name for person in everybody if role in person.roles]
+        return list(dict.fromkeys(found)), problems
+
+    def _rule(self, person: str) -> tuple[Method, ...]:
+        own = self._store.contacts.all().get(person, {}).get("rule")
+        if own:
+            return parse_rule(own)
+        rule = parse_rule(self._settings.rule)
+        # The rule for everybody must not try in vain what this installation does not have.
+        return tuple(method for method in rule if method.channel in self._channels) or rule
+
+    async def _send(self, page: Page, link: Link, severity: int, mode: str) -> str:
+        """Try one link; why it failed, or nothing."""
+        channel = self._channels.get(link.channel)
+        if channel is None:
+            return f"{link.channel} is not set up here"
+        key = f"{page.id}/{link.person}/{link.time}"
+        call = call_of(page.notice, key, mode, severity, self._settings.url)
+        try:
+            async with asyncio.timeout(SEND):
+                await channel.send(call, link.person, self._address(link.person, link.channel))
+        except Undelivered as error:
+            return str(error)
+        except Exception as error:
+            log.exception("channel %s failed", link.channel)
+            return type(error).__name__
+        return ""
+
+    def _address(self, person: str, channel: str) -> str:
+        if person.startswith("list:") and self._settings.mail is not None:
+            return self._settings.mail.list[int(person.removeprefix("list:"))]
+        return self._store.contacts.all().get(person, {}).get(channel, "")
+
+    def _sent(self, page: Page, link: Link, number: int, moved: Chain, at: str, problem: str) -> Page | None:
+        """Keep an attempt; the page as it goes on, or ``None`` if somebody stopped it meanwhile."""
+        attempt = {"person": link.person, "channel": link.channel, "time": link.time, "at": at, "error": problem}
+        store = self._store
+        with store.transaction():
+            found = store.pages.of_status("open", "acknowledged", "ended", "unanswered", incident=page.incident)
+            current = next(each for each in found if each.id == page.id)
+            state = {**current.state, "attempts": [*current.state["attempts"], attempt]}
+            if current.version == page.version:
+                state |= _kept(moved)
+            if page.state.get("mail") and moved.over:
+                store.pages.save(current, "ended", state)
+            else:
+                store.pages.save(current, current.status, state)
+            (store.notices.failed if problem else store.notices.delivered)(
+                page.id, f"page:{link.channel}", at, *((problem,) if problem else ())
+            )
+            kind = "page.failed" if problem else "page.sent"
+            body: dict[str, Json] = {"page": page.id, "channel": link.channel, "person": link.person}
+            entry = entry_of("stanch", "pager", kind, body, problem, key=f"page/{page.id}/{number}")
+            store.journal.append(page.incident, [entry])
+        going = current.version == page.version and not (page.state.get("mail") and moved.over)
+        return Page(page.id, page.incident, "open", state, current.version + 1, page.notice) if going else None
+
+    def _nobody(self, page: Page) -> None:
+        """Say that a chain has ended."""
+        store = self._store
+        text = f"{page.incident}: nobody answered the page" + (f" for {page.notice.step}." if page.notice.step else ".")
+        with store.transaction():
+            if not store.pages.save(page, "unanswered", page.state):
+                return
+            body: dict[str, Json] = {"page": page.id, "step": page.notice.step, "attempts": len(page.state["attempts"])}
+            entry = entry_of("stanch", "pager", "page.unanswered", body, key=f"page/{page.id}/unanswered")
+            store.journal.append(page.incident, [entry])
+            said = Notice(
+                id=f"{page.id}/unanswered",
+                incident=page.incident,
+                to=("channel", f"role:{COMMANDER}"),
+                urgency=Urgency.HIGH,
+                body={"kind": "text", "text": text},
+                at=stamp(),
+            )
+            store.notices.put([said])
+
+    async def listen(self) -> None:
+        """Hear acknowledgements given in PagerDuty, and tell it of those given elsewhere."""
+        channel = self._channels.get("pagerduty")
+        if not isinstance(channel, PagerDuty):
+            return
+        if channel.hears:
+            for page in await self._store.call(self._store.pages.of_status, "open"):
+                await self._hear(channel, page)
+        for page in await self._store.call(self._store.pages.of_status, "acknowledged", "ended"):
+            record = self._store.incidents.get(page.incident)
+            over = page.status == "ended" or record is None or record["status"] in CLOSED
+            verb = "resolve" if over else "acknowledge"
+            if (page.id, verb) in self._settled:
+                continue
+            try:
+                for key, person in _keys(page):
+                    tell = channel.resolve if over else channel.acknowledge
+                    await tell(key, self._address(person, "pagerduty"))
+            except Undelivered as error:
+                log.warning("PagerDuty was not told about %s: %s", page.id, error)
+                continue
+            self._settled.add((page.id, verb))
+
+    async def _hear(self, channel: PagerDuty, page: Page) -> None:
+        contacts = self._store.contacts.all()
+        for key, person in _keys(page):
+            try:
+                user = await channel.acknowledged(key)
+            except Undelivered as error:
+                log.warning("PagerDuty cannot be asked about %s: %s", page.id, error)
+                return
+            if user is not None:
+                names = (name for name, contact in contacts.items() if contact.get("pagerduty") == user)
+                acknowledge(self._store, page.incident, next(names, person), page.id, door="pagerduty")
+                return
+
+
+def acknowledge(store: Store, incident: str, person: str, page: str | None = None, door: str = "pager") -> list[str]:
+    """Stop an incident's pages, or one, because somebody has it; their ids."""
+    return _end(store, incident, "acknowledged", person, None if page is None else [page], door)
+
+
+def _end(store: Store, incident: str, status: str, by: str, only: list[str] | None, door: str = "pager") -> list[str]:
+    with store.transaction():
+        ended = store.pages.end(incident, status, by=by, only=only)
+        entries = [
+            entry_of(by or "stanch", door, f"page.{status}", {"page": page}, key=f"page/{page}/{status}")
+            for page in ended
+        ]
+        if entries:
+            store.journal.append(incident, entries)
+    return ended
+
+
+def _keys(page: Page) -> list[tuple[str, str]]:
+    """What PagerDuty took of a page: keys of its incidents there, and whom they were for."""
+    taken = [each for each in page.state.get("attempts", ()) if each["channel"] == "pagerduty" and not each["error"]]
+    return [(f"{page.id}/{each['person']}/{each['time']}", each["person"]) for each in taken]
+
+
+def _kept(chain: Chain) -> dict[str, Any]:
+    links = [asdict(link) for link in chain.links]
+    return {"links": links, "cursor": chain.cursor, "due": stamp(chain.due), "taken": chain.taken}
+
+
+def _chain(state: Mapping[str, Any]) -> Chain:
+    links = tuple(Link(**link) for link in state["links"])
+    return Chain(links, state["cursor"], datetime.fromisoformat(state["due"]), state["taken"])
