@@ -26,6 +26,7 @@ from worker.cli.main import stanch
 from worker.desk.rights import RIGHTS
 from worker.reference_commands import commands
 from worker.settings import ApiSettings, FileSettings, SourceSettings
+from worker.settings_paging import MailSettings, PagerDutySettings, PagingSettings, WebhookSettings
 from worker.settings_policy import DemandSettings, PolicySettings
 from worker.settings_slack import SlackSettings
 from worker.settings_workflows import WorkflowSettings
@@ -42,6 +43,10 @@ PARTS: dict[str, type[BaseModel]] = {
     "policy": PolicySettings,
     "policy.demands": DemandSettings,
     "slack": SlackSettings,
+    "paging": PagingSettings,
+    "paging.pagerduty": PagerDutySettings,
+    "paging.mail": MailSettings,
+    "paging.webhook": WebhookSettings,
     "systems.salesforce": SalesforceConfig,
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,

@@ -65,6 +65,14 @@ async def add_person(desk: ADesk, actor: AnActor, body: bodies.AddPerson) -> dic
     return desk.people.add(body.name, body.roles, identities)
 
 
+@v1.put("/people/{name}/contact")
+async def set_contact(desk: ADesk, actor: AnActor, name: str, body: bodies.Contact) -> dict[str, Any]:
+    """Say how oneself is woken; an administrator may for anybody."""
+    if actor.name != name:
+        require(actor.name, actor.roles, "people")
+    return desk.people.contact(name, body.model_dump(exclude_none=True))
+
+
 @v1.post("/people/{name}/token", status_code=201)
 async def issue_token(desk: ADesk, actor: AnActor, name: str) -> dict[str, Any]:
     """A new token, shown this once."""

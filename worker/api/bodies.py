@@ -144,6 +144,15 @@ class AddPerson(Body):
     identities: list[Identity] = Field(default_factory=list, max_length=50)
 
 
+class Contact(Body):
+    """How somebody is woken; what is not given stays, an empty word takes it away."""
+
+    mail: str | None = Field(default=None, max_length=500)
+    pagerduty: str | None = Field(default=None, max_length=500)
+    webhook: str | None = Field(default=None, max_length=500)
+    rule: str | None = Field(default=None, max_length=500)
+
+
 class Standing(Body):
     """Approve an action in advance: calls with these parameters, on so many targets at most, until an instant."""
 

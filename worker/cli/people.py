@@ -24,6 +24,8 @@ class _Register(Protocol):
 
     def add(self, name: str, roles: Sequence[str], identities: Identities) -> dict[str, Any]: ...
 
+    def contact(self, name: str, given: dict[str, str]) -> dict[str, Any]: ...
+
     def token(self, name: str) -> str: ...
 
     def revoke(self, name: str) -> int: ...
@@ -45,6 +47,9 @@ class _Remote:
     def add(self, name: str, roles: Sequence[str], identities: Identities) -> dict[str, Any]:
         shown = [dict(zip(("door", "workspace", "external_id"), each, strict=True)) for each in identities]
         return dict(self._api.post("/v1/people", {"name": name, "roles": [*roles], "identities": shown}))
+
+    def contact(self, name: str, given: dict[str, str]) -> dict[str, Any]:
+        return dict(self._api.put(at("people", name, "contact"), given))
 
     def token(self, name: str) -> str:
         return str(self._api.post(at("people", name, "token"))["token"])
@@ -96,6 +101,8 @@ def list_(as_person: str | None, as_json: bool) -> None:
         return
     for person in found:
         show(f"{clean(person['name']):<24} {', '.join(person['roles']) or 'no roles'}")
+        for key, value in sorted(person.get("contact", {}).items()):
+            show(f"{'':<24} {key}: {clean(value)}")
         for one in person.get("away", ()):
             show(f"{'':<24} {one['role']} is with {clean(one['to'])} until {one['until'][:16]}Z")
         for one in person.get("lent", ()):
@@ -125,6 +132,36 @@ def add(name: str, roles: tuple[str, ...], identities: tuple[str, ...], as_perso
         emit({"ok": True, **person})
     else:
         show(f"{person['name']}: {', '.join(person['roles']) or 'no roles'}. Next: stanch people token {name}")
+
+
+@people.command()
+@click.argument("name")
+@click.option("--mail", metavar="A", help="Mail address.")
+@click.option("--pagerduty", metavar="USER|KEY", help="PagerDuty user id, or a reference of a routing key.")
+@click.option("--webhook", metavar="URL", help="Address of a webhook.")
+@click.option("--rule", metavar="R", help="Such as 'slack 0m, pagerduty 2m, mail 5m'.")
+@as_option
+@json_option
+def contact(
+    name: str,
+    mail: str | None,
+    pagerduty: str | None,
+    webhook: str | None,
+    rule: str | None,
+    as_person: str | None,
+    as_json: bool,
+) -> None:
+    """Say how NAME is woken. What is not given stays; '' takes it away."""
+    every = {"mail": mail, "pagerduty": pagerduty, "webhook": webhook, "rule": rule}
+    given = {key: value for key, value in every.items() if value is not None}
+    if not given:
+        raise click.UsageError("Give at least one of --mail, --pagerduty, --webhook, --rule.")
+    with _register(as_person) as register:
+        kept = register.contact(name, given)
+    if as_json:
+        emit({"ok": True, **kept})
+    else:
+        show(f"{clean(name)}: " + ", ".join(f"{key} {clean(value)}" for key, value in sorted(kept["contact"].items())))
 
 
 @people.command()

@@ -1,19 +1,24 @@
 """People: roles, also handed to others for a time, identities at the doors, tokens (shown once, kept hashed)."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker.desk.open_incidents import note_in_open
 from worker.desk.refusals import DeskRefusal
 from worker.desk.times import stamp
+from worker.paging.rules import parse_rule
+from worker.secrets import is_reference
 from worker.store import Store
 from worker.store.people import Delegation
 
 LONGEST = timedelta(days=30)
 UNITS = {"m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhd])\Z")
+LONGEST_CONTACT = 500
+MAIL = re.compile(r"[^\s@<>,;:\"]{1,64}@[^\s@<>,;:\"]{1,250}\Z")
+PAGERDUTY_USER = re.compile(r"P[A-Z0-9]{3,20}\Z")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}\Z")
 
 
@@ -25,7 +30,24 @@ class People:
 
     def list(self) -> list[dict[str, Any]]:
         """Everybody, by name, without tokens."""
-        return sorted((_shown(person) for person in self._store.people.list()), key=lambda row: row["name"])
+        contacts = self._store.contacts.all()
+        found = [{**_shown(each), "contact": contacts.get(each.name, {})} for each in self._store.people.list()]
+        return sorted(found, key=lambda row: row["name"])
+
+    def contact(self, name: str, given: Mapping[str, str]) -> dict[str, Any]:
+        """Keep how somebody is woken: ``mail pagerduty webhook rule``; what is not given stays, empty takes it away.
+
+        Raises:
+            DeskRefusal: ``not_found``, or ``bad_value`` for what cannot be one.
+        """
+        self._known(name)
+        for key, value in given.items():
+            problem = contact_problem(key, value) if value else ""
+            if problem:
+                raise DeskRefusal("bad_value", f"{problem}. Nothing was changed.")
+        kept = {**self._store.contacts.all().get(name, {}), **given}
+        self._store.contacts.set(name, {key: value for key, value in kept.items() if value})
+        return {"name": name, "contact": self._store.contacts.all()[name]}
 
     def add(self, name: str, roles: Sequence[str], identities: Sequence[tuple[str, str, str]] = ()) -> dict[str, Any]:
         """Add somebody, or give somebody known these roles and identities instead.
@@ -92,6 +114,24 @@ class People:
         if person is None:
             raise DeskRefusal("not_found", f"Nobody is known as {name[:64]!r}. Nothing was changed.")
         return person
+
+
+def contact_problem(key: str, value: str) -> str:
+    """Why a way to reach somebody cannot be one; empty if it can."""
+    if len(value) > LONGEST_CONTACT or not value.isprintable():
+        return f"{key}: one printable line of at most {LONGEST_CONTACT} characters"
+    if key == "rule":
+        try:
+            parse_rule(value)
+        except ValueError as error:
+            return f"rule: {error}"
+    if key == "mail" and not MAIL.match(value):
+        return f"mail: {value!r} is no mail address"
+    if key == "webhook" and not value.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        return "webhook: write an https address"
+    if key == "pagerduty" and not (is_reference(value) or PAGERDUTY_USER.match(value)):
+        return "pagerduty: write a user's id (P…), or a reference of their routing key (secret:env/NAME)"
+    return ""
 
 
 def _shown(person: Any) -> dict[str, Any]:
