@@ -78,7 +78,8 @@ class SlackClient:
         Raises:
             Refused, Later, Uncertain: as they say.
         """
-        place = (method, str(given.get("channel") or given.get("channel_id") or ""))
+        # Slack counts posts by channel, and every other method for the whole workspace.
+        place = (method, str(given["channel"]) if method == "chat_postMessage" else "")
         wait = self._blocked.get(place, 0.0) - self._clock()
         if wait > 0:
             raise Later("ratelimited", wait)

@@ -97,6 +97,7 @@ class Teller:
                     await self.tell(incident)
                     self._marks[incident] = mark
                 except Exception:
+                    self._marks.pop(incident, None)
                     log.exception("%s cannot be told in Slack; trying again", incident)
 
     async def tell(self, incident: str) -> None:
