@@ -39,8 +39,24 @@ async def examine(settings: Settings) -> list[Finding]:
     found += await _systems(settings)
     found += _sources(settings)
     found += await _slack(settings)
+    found += await _paging(settings)
     found += [_people(settings), await _server(settings)]
     return found
+
+
+async def _paging(settings: Settings) -> list[Finding]:
+    if settings.file.paging is None:
+        mend = "Add [paging] to stanch.toml; docs/paging.md says how."
+        return [Finding("paging", "warn", "Nobody is woken: pages stand as undelivered.", mend)]
+    # Here, because its libraries take long to load and most commands need none of them.
+    from worker.paging.checks import examine_paging
+
+    people, contacts = [], dict[str, dict[str, str]]()
+    with contextlib.suppress(Exception):
+        if _has_store(settings):
+            with contextlib.closing(open_store(settings)) as store:
+                people, contacts = store.people.list(), store.contacts.all()
+    return await examine_paging(settings, settings.file.paging, people, contacts)
 
 
 async def _slack(settings: Settings) -> list[Finding]:

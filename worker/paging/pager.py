@@ -15,7 +15,7 @@ from worker.paging.channels import PageChannel, Undelivered
 from worker.paging.oncall import OnCall, ScheduleUnreadable
 from worker.paging.pagerduty import PagerDuty
 from worker.paging.rules import Chain, Link, Method, after, chain_of, due, parse_rule, unanswered
-from worker.paging.whom import COMMANDER, WorldTime, call_of, context_of, opens_at, severity_of
+from worker.paging.whom import COMMANDER, WorldTime, call_of, context_of, key_of, opens_at, severity_of
 from worker.settings_paging import PagingSettings
 from worker.store import Store
 from worker.store.pages import GOING, Page
@@ -46,18 +46,39 @@ class Pager:
         self._settled: set[tuple[str, str]] = set()
 
     async def keep_paging(self, *, every: float = TICK) -> None:
-        """Page what is to be paged, again and again, until cancelled."""
-        listened = -LISTEN
+        """Page what is to be paged, again and again, until cancelled. A slow channel holds up its own page only."""
+        walking: dict[str, asyncio.Task[None]] = {}
+        hearing = asyncio.create_task(self._keep_listening())
+        try:
+            while True:
+                try:
+                    real = datetime.now(UTC)
+                    for page in await self._going(real):
+                        if page.id not in walking or walking[page.id].done():
+                            walking[page.id] = asyncio.create_task(self._walk_on(page, real))
+                    walking = {name: task for name, task in walking.items() if not task.done()}
+                except Exception:
+                    # The store may be away for a while; what is to be paged waits in it.
+                    log.exception("pages could not be sent; trying again")
+                await asyncio.sleep(every)
+        finally:
+            for task in (hearing, *walking.values()):
+                task.cancel()
+            await asyncio.gather(hearing, *walking.values(), return_exceptions=True)
+
+    async def _keep_listening(self) -> None:
         while True:
             try:
-                await self.turn()
-                if asyncio.get_running_loop().time() - listened >= LISTEN:
-                    listened = asyncio.get_running_loop().time()
-                    await self.listen()
+                await self.listen()
             except Exception:
-                # The store may be away for a while; what is to be paged waits in it.
-                log.exception("pages could not be sent; trying again")
-            await asyncio.sleep(every)
+                log.exception("PagerDuty could not be heard; trying again")
+            await asyncio.sleep(LISTEN)
+
+    async def _walk_on(self, page: Page, real: datetime) -> None:
+        try:
+            await self._walk(page, real)
+        except Exception:
+            log.exception("page %s could not go on; trying again", page.id)
 
     def ack(self, incident: str, person: str, page: str | None = None) -> list[str]:
         """Stop an incident's pages, or one: somebody has it. Their ids."""
@@ -66,10 +87,12 @@ class Pager:
     async def turn(self, now: datetime | None = None) -> None:
         """Everything that is due at a real instant; now, if none is given."""
         real = now or datetime.now(UTC)
+        await asyncio.gather(*(self._walk(page, real) for page in await self._going(real)))
+
+    async def _going(self, real: datetime) -> list[Page]:
         for notice in await self._store.call(self._store.pages.unseen):
             await self._open(notice, real)
-        going = await self._store.call(self._store.pages.of_status, *GOING)
-        await asyncio.gather(*(self._walk(page, real) for page in going))
+        return await self._store.call(self._store.pages.of_status, *GOING)
 
     async def _open(self, notice: Notice, real: datetime) -> None:
         store, pages = self._store, self._store.pages
@@ -177,7 +200,7 @@ class Pager:
         channel = self._channels.get(link.channel)
         if channel is None:
             return f"{link.channel} is not set up here"
-        key = f"{page.id}/{link.person}/{link.time}"
+        key = key_of(page.notice, link.person, link.time)
         call = call_of(page.notice, key, mode, severity, self._settings.url)
         try:
             async with asyncio.timeout(SEND):
@@ -246,9 +269,11 @@ class Pager:
         if channel.hears:
             for page in await self._store.call(self._store.pages.of_status, "open"):
                 await self._hear(channel, page)
-        for page in await self._store.call(self._store.pages.of_status, "acknowledged", "ended"):
+        for page in await self._store.call(self._store.pages.of_status, "acknowledged", "ended", "unanswered"):
             record = self._store.incidents.get(page.incident)
             over = page.status == "ended" or record is None or record["status"] in CLOSED
+            if page.status == "unanswered" and not over:
+                continue
             verb = "resolve" if over else "acknowledge"
             if (page.id, verb) in self._settled:
                 continue
@@ -295,7 +320,7 @@ def _end(store: Store, incident: str, status: str, by: str, only: list[str] | No
 def _keys(page: Page) -> list[tuple[str, str]]:
     """What PagerDuty took of a page: keys of its incidents there, and whom they were for."""
     taken = [each for each in page.state.get("attempts", ()) if each["channel"] == "pagerduty" and not each["error"]]
-    return [(f"{page.id}/{each['person']}/{each['time']}", each["person"]) for each in taken]
+    return [(key_of(page.notice, each["person"], each["time"]), each["person"]) for each in taken]
 
 
 def _kept(chain: Chain) -> dict[str, Any]:

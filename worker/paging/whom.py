@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from playbooks.contract import Notice, Urgency
+from playbooks.digest import sha256_hex
 from worker.paging.channels import Call
 from worker.store import Store
 
@@ -61,6 +62,14 @@ def opens_at(
             begun, until = datetime.fromisoformat(notice.at), datetime.fromisoformat(entry["until"])
             return begun + (until - begun) * share
     return now + UNKNOWN_DEADLINE
+
+
+def key_of(notice: Notice, person: str, time: int) -> str:
+    """What the other side knows a page to a person by, in their so-manieth round.
+
+    With the notice's instant: the incidents of two installations that share an account have the same numbers.
+    """
+    return "stanch/" + sha256_hex(f"{notice.id}\n{notice.at}\n{person}\n{time}")
 
 
 def call_of(notice: Notice, key: str, mode: str, severity: int, url: str | None) -> Call:
