@@ -51,7 +51,7 @@ def settings(home: Path, mode: str, text: str) -> Settings:
 def test_a_live_process_refuses_a_simulated_pagerduty(home: Path) -> None:
     text = '[paging.pagerduty]\nendpoint = "http://127.0.0.1:1"\n'
     settings(home, "exercise", text).refuse_test_switches()
-    with pytest.raises(SettingsError, match="paging.pagerduty.endpoint"):
+    with pytest.raises(SettingsError, match=r"paging\.pagerduty\.endpoint"):
         settings(home, "live", text).refuse_test_switches()
 
 

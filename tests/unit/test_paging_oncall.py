@@ -38,8 +38,8 @@ def calendar(folder: Path, events: str) -> Path:
     [
         ("2026-10-24T17:59:59", []),
         ("2026-10-24T18:00:00", ["amal"]),
-        ("2026-10-25T05:59:59", ["amal"]),  # the clocks went back; a recurrence keeps its exact duration (RFC 5545)
-        ("2026-10-25T06:00:00", []),
+        ("2026-10-25T06:59:59", ["amal"]),  # the clocks went back: eight o'clock is an hour later in UTC
+        ("2026-10-25T07:00:00", []),
         ("2026-10-25T18:30:00", []),
         ("2026-10-25T19:00:00", ["amal"]),
         ("2026-10-26T20:00:00", []),  # the exception

@@ -11,6 +11,7 @@ from worker.paging.pagerduty import PagerDuty
 from worker.store.people import Person
 
 MOMENT = timedelta(seconds=1)
+AROUND = timedelta(days=1)
 MAX_BYTES = 5 * 1024 * 1024
 
 
@@ -107,7 +108,9 @@ def _events(path: Path, start: datetime, end: datetime) -> list[Any]:
         if path.stat().st_size > MAX_BYTES:
             raise ScheduleUnreadable(f"{path.name} is over 5 MB")
         calendar = icalendar.Calendar.from_ical(path.read_bytes())
-        return list(recurring_ical_events.of(calendar).between(start, end))
+        # Asked for more than is wanted: in the night of a change of clocks the library's own bounds are an hour off.
+        near = recurring_ical_events.of(calendar).between(start - AROUND, end + AROUND)
+        return [event for event in near if _start(event) < end and _end(event) > start]
     except ScheduleUnreadable:
         raise
     except Exception as error:
