@@ -152,6 +152,15 @@ async def test_a_process_that_is_killed_while_it_posts_loses_and_doubles_nothing
     assert texts(peer, channel_of(store)) == TEN
 
 
+async def test_nothing_below_the_pump_sends_again_what_may_stand(store: Store, peer: SlackPeer) -> None:
+    peer.faults.add("drop_after_commit", method=r"chat\.postMessage")
+    pump = make_pump(store, peer, patience=10.0)
+    pump.want("told", INC, None, said("told"))
+    async with pumping(pump):
+        await until(lambda: settled(store))
+    assert texts(peer, channel_of(store)) == ["told"]
+
+
 async def test_two_hundred_changes_are_few_edits_and_the_last_one_stands(store: Store, peer: SlackPeer) -> None:
     pump = make_pump(store, peer)
     pump.want("status", INC, None, said("status"), pin=True)
