@@ -9,6 +9,7 @@ from worker.desk.people import People
 from worker.desk.refusals import DeskRefusal
 from worker.paging.checks import examine_paging
 from worker.paging.peer.pagerduty import PagerDutyPeer
+from worker.paging.trial import try_rule
 from worker.settings import Settings, SettingsError
 from worker.store import Store
 
@@ -67,3 +68,15 @@ def test_doctor_tries_channels_and_finds_whom_nothing_reaches(store: Store, home
     states = {finding.name: finding.state for finding in found}
     assert states == {"paging pagerduty": "ok", "on call crm_owner": "fail", "paging people": "warn"}
     assert "amal" in found[-1].message and "vic" not in found[-1].message
+
+
+def test_a_test_page_goes_by_every_method_and_leaves_nothing_open(store: Store, home: Path) -> None:
+    store.people.add("amal", ["crm_owner"])
+    with PagerDutyPeer(routing_key="u+peer") as peer:
+        text = '[paging]\nrule = "pagerduty 0m, mail 5m"\n[paging.pagerduty]\nrouting_key = "secret:env/PD"\n'
+        given = settings(home, "exercise", text + f'endpoint = "{peer.url}"\n')
+        assert given.file.paging is not None
+        found = asyncio.run(try_rule(given, given.file.paging, store, "amal"))
+        assert [(row["channel"], bool(row["error"])) for row in found] == [("pagerduty", False), ("mail", True)]
+        assert "TEST for amal" in peer.events[0]["payload"]["summary"]
+        assert [incident["status"] for incident in peer.incidents.values()] == ["resolved"]

@@ -4,9 +4,10 @@ With ``STANCH_TOKEN`` it speaks to the server as that person. Without one it wor
 who may write there holds its keys anyway, and the first person has to come from somewhere.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 import click
@@ -219,3 +220,32 @@ def revoke(name: str, as_person: str | None, as_json: bool) -> None:
         emit({"ok": True, "name": name, "revoked": count})
     else:
         show(f"{count} token(s) of {clean(name)} are worthless now.")
+
+
+@people.command()
+@click.argument("name")
+@click.option("--test", is_flag=True, required=True, help="Send a page that is marked as a test.")
+@json_option
+def page(name: str, test: bool, as_json: bool) -> None:
+    """Try how NAME is woken. A marked test page by every method of the rule; on the machine with the settings."""
+    from worker.paging.trial import try_rule
+    from worker.settings import Settings
+    from worker.start_base import open_store
+
+    settings = Settings.load(os.environ)
+    settings.refuse_test_switches()
+    paging = settings.file.paging
+    if paging is None:
+        fail("bad_value", "There is no [paging] in these settings, so nobody can be woken. Nothing was sent.")
+    with closing(open_store(settings)) as store:
+        if store.people.get(name) is None:
+            fail("not_found", f"Nobody is known as {clean(name)[:64]!r}. Nothing was sent.")
+        found = asyncio.run(try_rule(settings, paging, store, name))
+    bad = [row for row in found if row["error"]]
+    if as_json:
+        emit({"ok": not bad, "name": name, "methods": found})
+    else:
+        for row in found:
+            show(f"{row['channel']:<12} {clean(row['error']) or 'took it'}")
+    if bad:
+        raise click.exceptions.Exit(1)
