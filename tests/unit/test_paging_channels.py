@@ -67,6 +67,11 @@ async def test_a_mail_says_by_itself_what_to_do(letters: tuple[Letters, MailSett
     assert first["message-id"] == second["message-id"]
 
 
+def test_a_long_page_is_cut_in_the_subject_and_whole_in_the_mail() -> None:
+    mail = letter(call(text="x" * 500), "a@b.example", "c@d.example")
+    assert len(mail["subject"]) == 200 and "x" * 500 in mail.get_content()
+
+
 def test_two_pages_have_two_message_ids() -> None:
     ids = {letter(call(key=key), "a@b.example", "c@d.example")["message-id"] for key in ("n1/amal/0", "n1/amal/1")}
     assert len(ids) == 2

@@ -53,8 +53,12 @@ class Call:
     @property
     def subject(self) -> str:
         """The line that a lock screen shows."""
-        mark = "EXERCISE, nothing is real: " if self.mode == "exercise" else ""
-        return " ".join(f"{mark}PAGE {self.text}".split())[:200]
+        return " ".join(self.headline.split())[:200]
+
+    @property
+    def headline(self) -> str:
+        """The whole of what is needed, marked where it is not real."""
+        return f"{'EXERCISE, nothing is real: ' if self.mode == 'exercise' else ''}PAGE {self.text}"
 
 
 class PageChannel(Protocol):
@@ -76,7 +80,7 @@ def letter(page: Call, sender: str, address: str) -> EmailMessage:
     mail["Message-ID"] = f"<{digest}@{sender.rpartition('@')[2]}>"
     mail["Date"] = datetime.now(UTC)
     mail["Auto-Submitted"], mail["X-Stanch-Incident"] = "auto-generated", page.incident
-    lines = [page.subject, "", *page.todo, *([page.link] if page.link else [])]
+    lines = [page.headline, "", *page.todo, *([page.link] if page.link else [])]
     mail.set_content("\n".join(lines[:BODY_LINES]) + "\n", cte="quoted-printable")
     return mail
 

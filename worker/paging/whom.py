@@ -84,7 +84,8 @@ def call_of(notice: Notice, key: str, mode: str, severity: int, url: str | None)
             f"  stanch incident deny {incident} {notice.step} --digest {body.get('digest')} --reason WHY",
         )
     else:
-        text = f"{incident} severity {severity}: {body.get('text') or body.get('kind') or ''}"
+        said = str(body.get("text") or body.get("kind") or "").removeprefix(f"{incident}: ")
+        text = f"{incident} severity {severity}: {said}"
         todo = ("Look at it:", f"  stanch incident show {incident}")
     stop = ("Say that you have it, which stops this page:", f"  stanch incident ack {incident}")
     return Call(
