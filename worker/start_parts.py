@@ -9,6 +9,7 @@ from worker.alerts.door import alerts_router
 from worker.alerts.intake import Intake
 from worker.desk.desk import Desk
 from worker.desk.plans import Installation
+from worker.desk.slack_people import SlackPeople
 from worker.edge import secrets_of
 from worker.foreign import catalog_of
 from worker.settings import Settings
@@ -43,7 +44,9 @@ def installation(settings: Settings, desk_keys: dict[str, str]) -> Installation:
 def make_desk(settings: Settings, client: Client, store: Store) -> Desk:
     """The desk, with the home's own signing key."""
     key = SigningKey.load(settings.home)
-    return Desk(store, client, installation(settings, {key.key_id: key.public_hex}), key.private, key.key_id)
+    desk = Desk(store, client, installation(settings, {key.key_id: key.public_hex}), key.private, key.key_id)
+    desk.slack = SlackPeople(desk.people, settings.file.slack, secrets_of(settings).get)
+    return desk
 
 
 def alerts_door(settings: Settings) -> APIRouter:

@@ -13,7 +13,9 @@ def test_somebody_is_known_with_roles_and_identities(store: Store) -> None:
     store.people.add("amal", ["crm_owner"], [("slack", "T1", "U1")])
     assert store.people.get("amal") == Person("amal", ("crm_owner",), (("slack", "T1", "U1"),))
     store.people.add("amal", ["legal", "admin"])
-    assert store.people.get("amal") == Person("amal", ("legal", "admin"), ())
+    assert store.people.get("amal") == Person("amal", ("legal", "admin"), (("slack", "T1", "U1"),))
+    store.people.add("amal", ["legal"], [])
+    assert store.people.get("amal") == Person("amal", ("legal",), ())
     assert store.people.get("bo") is None
     store.people.add("a", [])
     assert [person.name for person in store.people.list()] == ["a", "amal"]

@@ -10,6 +10,7 @@ from worker.api.doors import ADesk, AnActor
 from worker.api.incidents import v1 as incidents
 from worker.api.limits import BodyLimit
 from worker.api.problems import install
+from worker.api.slack import v1 as slack
 from worker.desk.desk import Desk
 from worker.desk.rights import require
 from worker.desk.views import hold_document
@@ -59,9 +60,10 @@ async def people(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
 
 @v1.post("/people", status_code=201)
 async def add_person(desk: ADesk, actor: AnActor, body: bodies.AddPerson) -> dict[str, Any]:
-    """Add a person, or change roles and identities."""
+    """Add a person, or change roles, and identities if any are given."""
     require(actor.name, actor.roles, "people")
-    identities = [(each.door, each.workspace, each.external_id) for each in body.identities]
+    given = body.identities
+    identities = None if given is None else [(each.door, each.workspace, each.external_id) for each in given]
     return desk.people.add(body.name, body.roles, identities)
 
 
@@ -152,7 +154,7 @@ def create_app(desk: Desk, *routers: APIRouter) -> FastAPI:
     app.state.desk = desk
     install(app)
     app.add_middleware(BodyLimit)
-    for router in (*routers, incidents, v1):
+    for router in (*routers, incidents, slack, v1):
         app.include_router(router)
 
     @app.get("/healthz", include_in_schema=False)

@@ -137,11 +137,18 @@ class Delegate(Body):
 
 
 class AddPerson(Body):
-    """Add or change a person."""
+    """Add or change a person; identities that are not given stay."""
 
     name: Word
     roles: list[Word] = Field(default_factory=list, max_length=50)
-    identities: list[Identity] = Field(default_factory=list, max_length=50)
+    identities: list[Identity] | None = Field(default=None, max_length=50)
+
+
+class SlackUser(Body):
+    """Who somebody is in Slack: a user id, or a mail address by which to look."""
+
+    user: Word | None = None
+    email: str | None = Field(default=None, max_length=320)
 
 
 class Contact(Body):

@@ -21,6 +21,7 @@ COMMANDS = {
     "playbook": ("worker.cli.playbook:playbook", "List, check and preview playbooks."),
     "new": ("worker.cli.new:new", "Begin a package of your own, with an action, a playbook and tests."),
     "people": ("worker.cli.people:people", "People, roles, tokens."),
+    "slack": ("worker.cli.slack:slack", "Slack: the app's manifest, who is who there, and the switch."),
     "oncall": ("worker.cli.oncall:oncall", "Who is on call per role."),
     "hold": ("worker.cli.hold:hold", "Stop every new effect, everywhere, at once."),
     "standing": ("worker.cli.standing:standing", "Approvals in advance: give, list, revoke."),

@@ -23,7 +23,7 @@ Identities = Sequence[tuple[str, str, str]]
 class _Register(Protocol):
     def list(self) -> Rows: ...
 
-    def add(self, name: str, roles: Sequence[str], identities: Identities) -> dict[str, Any]: ...
+    def add(self, name: str, roles: Sequence[str], identities: Identities | None) -> dict[str, Any]: ...
 
     def contact(self, name: str, given: dict[str, str]) -> dict[str, Any]: ...
 
@@ -45,9 +45,12 @@ class _Remote:
     def list(self) -> Rows:
         return [*self._api.get("/v1/people")["people"]]
 
-    def add(self, name: str, roles: Sequence[str], identities: Identities) -> dict[str, Any]:
-        shown = [dict(zip(("door", "workspace", "external_id"), each, strict=True)) for each in identities]
-        return dict(self._api.post("/v1/people", {"name": name, "roles": [*roles], "identities": shown}))
+    def add(self, name: str, roles: Sequence[str], identities: Identities | None) -> dict[str, Any]:
+        body: dict[str, Any] = {"name": name, "roles": [*roles]}
+        if identities is not None:
+            names = ("door", "workspace", "external_id")
+            body["identities"] = [dict(zip(names, each, strict=True)) for each in identities]
+        return dict(self._api.post("/v1/people", body))
 
     def contact(self, name: str, given: dict[str, str]) -> dict[str, Any]:
         return dict(self._api.put(at("people", name, "contact"), given))
@@ -119,7 +122,7 @@ def list_(as_person: str | None, as_json: bool) -> None:
 @as_option
 @json_option
 def add(name: str, roles: tuple[str, ...], identities: tuple[str, ...], as_person: str | None, as_json: bool) -> None:
-    """Add NAME, or give NAME these roles instead."""
+    """Add NAME, or give NAME these roles instead. Identities stay unless some are given; contacts stay."""
     split = []
     for identity in identities:
         door, _, rest = identity.partition(":")
@@ -128,7 +131,7 @@ def add(name: str, roles: tuple[str, ...], identities: tuple[str, ...], as_perso
             fail("bad_value", f"--identity {identity!r} is not DOOR:WORKSPACE:ID.", exit_code=2)
         split.append((door, workspace, external))
     with _register(as_person) as register:
-        person = register.add(name, roles, split)
+        person = register.add(name, roles, split or None)
     if as_json:
         emit({"ok": True, **person})
     else:

@@ -24,6 +24,7 @@ from worker.desk.people import People
 from worker.desk.plans import Installation
 from worker.desk.reconcile import Reconciler
 from worker.desk.refusals import DeskRefusal
+from worker.desk.slack_people import SlackPeople
 from worker.desk.standing import StandingApprovals
 from worker.desk.starts import Starts
 from worker.desk.views import Views, hold_document
@@ -67,6 +68,8 @@ class Desk:
         self.reconciler = Reconciler(store, client, self.starts)
         self.doors: dict[str, Callable[[], dict[str, Json]]] = {}
         """Doors beside ``/v1`` by name, each telling how it is; none of them makes the process unhealthy."""
+        self.slack = SlackPeople(self.people)
+        """Who is who in Slack; of a workspace once one is configured."""
 
     def actor(self, token: str, door: str) -> Actor:
         """Who holds this token, with the roles of this very moment.

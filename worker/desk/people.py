@@ -49,11 +49,13 @@ class People:
         self._store.contacts.set(name, {key: value for key, value in kept.items() if value})
         return {"name": name, "contact": self._store.contacts.all()[name]}
 
-    def add(self, name: str, roles: Sequence[str], identities: Sequence[tuple[str, str, str]] = ()) -> dict[str, Any]:
-        """Add somebody, or give somebody known these roles and identities instead.
+    def add(
+        self, name: str, roles: Sequence[str], identities: Sequence[tuple[str, str, str]] | None = None
+    ) -> dict[str, Any]:
+        """Add somebody, or give somebody known these roles instead. Identities stay unless some are given.
 
         Raises:
-            DeskRefusal: ``bad_value`` for a name or role that is no plain word.
+            DeskRefusal: ``bad_value`` for a name or role that is no plain word, ``identity_taken``.
         """
         for word in (name, *roles):
             if not NAME.match(word):
@@ -61,7 +63,38 @@ class People:
                     "bad_value",
                     f"{word[:64]!r} is no name: lower-case letters, digits, '.', '_' and '-'. Nothing was changed.",
                 )
-        self._store.people.add(name, tuple(dict.fromkeys(roles)), tuple(identities))
+        with self._store.transaction():
+            for person in self._store.people.list():
+                taken = set(identities or ()) & set(person.identities)
+                if taken and person.name != name:
+                    raise _taken(taken.pop()[2], person.name)
+            self._store.people.add(name, tuple(dict.fromkeys(roles)), identities)
+        return _shown(self._known(name))
+
+    def identify(
+        self, name: str, door: str, workspace: str, external: str | None, *, by: str, at: str
+    ) -> dict[str, Any]:
+        """Make somebody known by an identity in a workspace, instead of any before, or by none there.
+
+        Told to all open incidents, as done by ``by`` at the door ``at``.
+
+        Raises:
+            DeskRefusal: ``not_found``, ``identity_taken``, or ``no_change`` where it is so already.
+        """
+        self._known(name)
+        with self._store.transaction():
+            try:
+                held = self._store.people.identify(name, door, workspace, external)
+            except ValueError as error:
+                raise _taken(str(external), str(error)) from None
+            if held == external:
+                now = f"{external} already" if external else f"no identity at {door} in {workspace}"
+                raise DeskRefusal("no_change", f"{name} has {now}. Nothing was changed.")
+            body = {"person": name, "at": door, "workspace": workspace}
+            if external is None:
+                note_in_open(self._store, by, at, "identity.unlinked", {**body, "external_id": held})
+            else:
+                note_in_open(self._store, by, at, "identity.linked", {**body, "external_id": external})
         return _shown(self._known(name))
 
     def token(self, name: str) -> str:
@@ -132,6 +165,14 @@ def contact_problem(key: str, value: str) -> str:
     if key == "pagerduty" and not (is_reference(value) or PAGERDUTY_USER.match(value)):
         return "pagerduty: write a user's id (P…), or a reference of their routing key (secret:env/NAME)"
     return ""
+
+
+def _taken(external: str, other: str) -> DeskRefusal:
+    return DeskRefusal(
+        "identity_taken",
+        f"{external[:64]} is {other} already, and one account is one person. Nothing was changed.",
+        f"If that is wrong, take it from {other} first: `stanch slack unlink {other}`.",
+    )
 
 
 def _shown(person: Any) -> dict[str, Any]:

@@ -131,7 +131,7 @@ def _people(slack: SlackSettings, people: Sequence[Person]) -> Finding:
         return Finding("slack people", "warn", "Nobody is known yet.", "`stanch people add NAME`")
     unlinked = [each.name for each in people if not any(one[:2] == (DOOR, slack.workspace) for one in each.identities)]
     if unlinked:
-        mend = f"`stanch people add NAME --identity {DOOR}:{slack.workspace}:USER`, or they decide by other doors."
+        mend = "`stanch slack link NAME --email ADDRESS`, or they decide by other doors."
         return Finding("slack people", "warn", f"Without a Slack identity: {', '.join(unlinked)}.", mend)
     return Finding("slack people", "ok", f"All {len(people)} people have a Slack identity.")
 

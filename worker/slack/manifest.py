@@ -32,6 +32,7 @@ SCOPES = (
     Scope("im:write", "writes to one person", "pages and private answers reach nobody outside of a channel"),
     Scope("im:history", "as channels:history, in direct messages", "a direct message may be sent twice"),
     Scope("users:read", "knows guests and strangers, and people's names", "strangers cannot be told apart"),
+    Scope("users:read.email", "finds people by mail address to link them", "`stanch slack link --email` finds nobody"),
     Scope("pins:write", "pins the status card", "the status card is not pinned"),
     Scope("files:write", "drafts and the hand-over as files", "drafts are not put into the channel"),
     Scope("reactions:read", "a reaction keeps a message as a note", "reactions keep nothing"),

@@ -48,14 +48,37 @@ class People:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, name: str, roles: Sequence[str], identities: Sequence[Identity] = ()) -> None:
-        """Add somebody, or give somebody known these roles and identities instead."""
-        row = {"roles": dumps(list(roles)), "identities": dumps([list(identity) for identity in identities])}
+    def add(self, name: str, roles: Sequence[str], identities: Sequence[Identity] | None = None) -> None:
+        """Add somebody, or give somebody known these roles instead, and these identities if any are given."""
+        row = {"roles": dumps(list(roles))}
+        if identities is not None:
+            row["identities"] = dumps([list(identity) for identity in identities])
         with self._database.transaction() as connection:
             if connection.execute(select(people.c.name).where(people.c.name == name)).first() is None:
-                connection.execute(insert(people), {"name": name, **row})
+                connection.execute(insert(people), {"name": name, "identities": "[]", **row})
             else:
                 connection.execute(update(people).where(people.c.name == name).values(**row))
+
+    def identify(self, name: str, door: str, workspace: str, external: str | None) -> str | None:
+        """Give somebody this identity in a workspace instead of what they had there, or none; what they had.
+
+        Raises:
+            LookupError: nobody has that name.
+            ValueError: the identity is somebody else's, whose name the message is.
+        """
+        with self._database.transaction() as connection:
+            found = {row.name: _person(row) for row in connection.execute(select(people))}
+            if name not in found:
+                raise LookupError(f"nobody is known as {name}")
+            given = (door, workspace, external) if external is not None else None
+            for other in found.values():
+                if other.name != name and given in other.identities:
+                    raise ValueError(other.name)
+            held = [one for one in found[name].identities if one[:2] == (door, workspace)]
+            kept = [one for one in found[name].identities if one not in held] + ([given] if given else [])
+            row = {"identities": dumps([list(one) for one in kept])}
+            connection.execute(update(people).where(people.c.name == name).values(**row))
+        return held[0][2] if held else None
 
     def get(self, name: str) -> Person | None:
         """Somebody by name."""
