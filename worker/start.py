@@ -14,7 +14,7 @@ from worker.run import Workers
 from worker.settings import Settings
 from worker.start_base import prepared, stoppable
 from worker.start_http import announced, listening
-from worker.start_parts import alerts_door, make_desk
+from worker.start_parts import alerts_door, make_desk, slack_door
 from worker.start_work import Say, working
 from worker.store import Store
 from worker.telemetry import start_logging
@@ -29,10 +29,13 @@ async def serving(
     ``engine`` is the address of an embedded Temporal server, for commands that need it.
     """
     desk = make_desk(settings, client, store)
-    app = create_app(desk, alerts_door(settings))
+    slack = slack_door(settings, desk)
+    app = create_app(desk, alerts_door(settings), *([slack.router] if slack else []))
     async with contextlib.AsyncExitStack() as stack:
         url = await stack.enter_async_context(listening(app, settings.file.api.host, settings.file.api.port))
         stack.enter_context(announced(settings.home, url, engine))
+        if slack is not None:
+            await stack.enter_async_context(slack.opened())
         loops = [
             asyncio.create_task(desk.reconciler.keep_reconciling()),
             asyncio.create_task(desk.outbox.keep_bringing(TERMINAL, bring)),

@@ -1,5 +1,7 @@
 """The parts of a process: the store with its signer, the playbooks, the desk, further doors."""
 
+from typing import TYPE_CHECKING
+
 from fastapi import APIRouter
 from temporalio.client import Client
 
@@ -16,6 +18,9 @@ from worker.settings import Settings
 from worker.store import Store
 from worker.store.keys import SigningKey
 from workflows.messages import Thresholds
+
+if TYPE_CHECKING:
+    from worker.slack.door import SlackDoor
 
 
 def library(settings: Settings) -> Library:
@@ -53,3 +58,17 @@ def alerts_door(settings: Settings) -> APIRouter:
     """The door of alerts, over the sources and routes of the settings."""
     file = settings.file
     return alerts_router(Intake.of(file.alerts, file.routes, secrets_of(settings).get, file.organisation))
+
+
+def slack_door(settings: Settings, desk: Desk) -> "SlackDoor | None":
+    """The door of Slack, if people use it."""
+    if settings.file.slack is None:
+        return None
+    # Here, because its libraries take long to load and most processes need none of them.
+    from worker.slack.door import SlackDoor
+    from worker.slack.outgoing import outgoing
+
+    slack = settings.file.slack
+    door = SlackDoor(slack, secrets_of(settings).get, desk, lambda token: outgoing(slack, token, desk))
+    desk.doors["slack"] = door.health
+    return door
