@@ -45,7 +45,7 @@ async def serving(
             # Only where people are woken: its libraries take their time to load.
             from worker.paging.setup import pager_of
 
-            pager = pager_of(settings, store)
+            pager = pager_of(settings, store, {"slack": slack.pages} if slack is not None else None)
             assert pager is not None
             loops.append(asyncio.create_task(pager.keep_paging()))
         try:

@@ -64,6 +64,11 @@ class Board:
         """Remember what everybody is told."""
         self.told[key] = message
 
+    def want_dm(self, key: str, person: str, message: Message, *, incident: str = "") -> bool:
+        """Remember what one person is told."""
+        self.told[key] = message
+        return True
+
     async def keep_showing(self) -> None:
         """Nothing by itself: a test shows its own cards."""
         await asyncio.Event().wait()

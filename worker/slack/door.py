@@ -31,6 +31,7 @@ from worker.slack.home_tab import HomeTabs
 from worker.slack.identity import Identities
 from worker.slack.inbox import Inbox
 from worker.slack.manifest import EVENTS_PATH
+from worker.slack.pages import Direct, SlackPages
 from worker.slack.ports import Shown
 from worker.slack.reactions import Reactions
 from worker.slack.socket import Socket
@@ -44,7 +45,7 @@ TIMEOUT = 10
 SIGNED = ("x-slack-request-timestamp", "x-slack-signature")
 
 
-class Outgoing(Shown, Protocol):
+class Outgoing(Shown, Direct, Protocol):
     """The outgoing half."""
 
     async def keep_showing(self) -> None:
@@ -76,6 +77,8 @@ class SlackDoor:
         self._token_problem = "not tried yet"
         self._socket_problem = "not connected yet" if settings.app_token else ""
         self._known = asyncio.Event()
+        self.pages = SlackPages()
+        """The pager's channel."""
 
     def health(self) -> dict[str, Json]:
         """``ok``, whether events can be heard and said; else why not. It does not make the process unhealthy."""
@@ -161,7 +164,11 @@ class SlackDoor:
     async def _show(self, shown: Outgoing) -> None:
         """Say something only once the token is known to be of the right workspace."""
         await self._known.wait()
-        await shown.keep_showing()
+        self.pages.direct = shown
+        try:
+            await shown.keep_showing()
+        finally:
+            self.pages.direct = None
 
     async def _keep_looking(self, web: AsyncWebClient) -> None:
         tried = 0
