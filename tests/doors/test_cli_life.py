@@ -137,3 +137,28 @@ async def test_an_event_is_told_to_the_run_that_waits_for_it(house, shell):
     assert [entry["body"]["fields"] for entry in received] == [["answer", "count"]]
     assert shown["runs"][0]["outputs"] == {"answer": "yes", "count": 3}
     assert await shell.code("amal", *told) == "closed"
+
+
+async def test_people_say_things_into_an_incident_and_hand_it_over(house, shell, tmp_path):
+    incident = await house.start(title="Said")
+    await house.card(incident, "go")
+    assert (await shell.fine("amal", "incident", "note", incident, "The vendor \x1b[31mknows"))["ok"] is True
+    assert await shell.code("vic", "incident", "note", incident, "x") == "wrong_role"
+    assert await shell.code("amal", "incident", "note", incident, "  ") == "bad_value"
+    told = await shell.fine("amal", "incident", "tell", incident, "Stay off the phone", "--to", "crm_owner")
+    assert "Told to crm_owner" in told["message"]
+    assert await shell.code("amal", "incident", "tell", incident, "x", "--to", "Two Words") == "bad_value"
+    assert await shell.code("vic", "incident", "tell", incident, "x", "--to", "page") == "wrong_role"
+    (notice,) = [each for each in house.env.store.notices.of(incident) if each["body"].get("by") == "amal"]
+    assert (notice["to"], notice["urgency"]) == (["role:crm_owner"], "normal")
+
+    found = await shell.fine("vic", "incident", "timeline", incident)
+    said = {entry["kind"]: found["texts"].get(str(entry["seq"])) for entry in found["entries"]}
+    assert (said["incident.note"], said["incident.told"]) == ("The vendor \x1b[31mknows", "Stay off the phone")
+    assert all("text" not in entry for entry in found["entries"])
+
+    lines = (await shell.fine("vic", "incident", "handover", incident))["lines"]
+    assert len(lines) == 5 and "First: decide go" in lines[4]
+    file = tmp_path / "review.md"
+    await shell.fine("vic", "incident", "after-review", incident, "-o", str(file))
+    assert "Said" in file.read_text() and "knows" in file.read_text()

@@ -31,6 +31,15 @@ def text_of(slack, entry):
     return slack.house.env.store.evidence.read(entry["body"]["text_ref"]).decode()
 
 
+async def kept(slack, incident, kind):
+    """The entry of that kind, once the run has written it."""
+    for _ in range(200):
+        if kind in kinds(slack, incident):
+            return kinds(slack, incident)[kind]
+        await asyncio.sleep(0.05)
+    raise AssertionError(sorted(kinds(slack, incident)))
+
+
 async def test_an_incident_is_started_decided_and_closed_by_forms(slack, house):
     """The picker, a typed form with an error at its field, deny with a reason, an answer, and close."""
     cleo, channel = slack.person("cleo"), slack.channel
@@ -50,7 +59,7 @@ async def test_an_incident_is_started_decided_and_closed_by_forms(slack, house):
     await amal.until(lambda: amal.view)
     await amal.submit({"Why not? Everybody in the incident reads it.": "Too early"})
     await slack.told("amal", "Denied")
-    denied = next(e for e in house.env.store.journal.entries(incident) if e["kind"] == "decision.accepted")
+    denied = await kept(slack, incident, "decision.accepted")
     assert text_of(slack, denied) == "Too early" and denied["body"]["verdict"] == "deny"
 
     ts = await slack.show(incident, await slack.waiting(incident, "data"))
@@ -71,6 +80,13 @@ async def test_an_incident_is_started_decided_and_closed_by_forms(slack, house):
     noted = kinds(slack, incident)["incident.note"]
     assert (noted["actor"], noted["door"], text_of(slack, noted)) == ("cleo", "slack", "The vendor & we agree")
     assert any(key.startswith(f"{incident}:said:") for key in slack.board.told)
+    await cleo.command("handover", channel)
+    await slack.told("cleo", "commander cleo")
+    assert any(key.startswith(f"{incident}:handover:") for key in slack.board.told)
+    await cleo.command("tell legal <Read> the drafts", channel)
+    await slack.told("cleo", "Told to legal")
+    (notice,) = [each for each in house.env.store.notices.of(incident) if each["body"].get("by") == "cleo"]
+    assert notice["to"] == ["role:legal"] and notice["body"]["text"] == "cleo: <Read> the drafts"
 
 
 async def test_commands_answer_privately_and_refuse_by_role(slack, house):

@@ -42,6 +42,10 @@ class Incident:
         notices, drafts = self.store.notices.of(incident), self.store.drafts.of(incident)
         return {**self.said, "notices": notices, "drafts": drafts}
 
+    async def after_review(self, incident: str) -> str:
+        """As ``desk.views``."""
+        return f"# After-review of {incident}"
+
     def goes_on(self, **changes: Any) -> None:
         """Something changed, and there is a snapshot of it."""
         self.said = {**self.said, **changes}

@@ -1,6 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 from worker.cli import card
+from worker.cli.incident import timeline_line
 from worker.cli.output import clean
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -231,3 +232,10 @@ def test_a_cancelled_run_that_still_goes_on_says_so():
     assert "  cancelled by amal; only what must be done in any case goes on" in shown("waiting", "amal")
     assert "  cancelled; only what" in shown("running", None)
     assert "any case" not in shown("cancelled", "amal")
+
+
+def test_a_line_of_the_timeline_has_what_somebody_said_below_it():
+    entry = {"seq": 7, "at": "2026-11-25T03:00:00.000000Z", "actor": "amal", "kind": "incident.note", "body": {}}
+    line = timeline_line(entry, {"7": "Two\nlines \x1b[31mred"})
+    assert line == "    7 2026-11-25T03:00:00Z amal         incident.note\n      “Two lines \\x1b[31mred”"
+    assert "\n" not in timeline_line(entry, {})

@@ -98,6 +98,20 @@ class Event(Body):
     nonce: Word | None = None
 
 
+class Note(Body):
+    """Something for the timeline."""
+
+    text: Annotated[str, Field(min_length=1, max_length=3000)]
+
+
+class Tell(Body):
+    """Something to tell the incident's channel (without ``to``), or roles, or by mail; ``page`` wakes people."""
+
+    text: Annotated[str, Field(min_length=1, max_length=3000)]
+    to: list[Word] = Field(default_factory=list, max_length=50)
+    urgency: Word = "normal"
+
+
 class SayOfClock(Body):
     """What a person says of a legal clock."""
 

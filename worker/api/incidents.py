@@ -1,6 +1,7 @@
 """``/v1/incidents``: start, look, decide, and the rest of an incident's life."""
 
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from worker.api import bodies
 from worker.api.doors import ADecider, ADesk, AnActor, receipt
 from worker.desk.decisions import Choice
+from worker.desk.handover import handover
 from worker.desk.rights import require
 
 v1 = APIRouter(prefix="/v1")
@@ -46,9 +48,38 @@ async def show(desk: ADesk, _actor: AnActor, incident: str) -> dict[str, Any]:
 
 @v1.get("/incidents/{incident}/timeline")
 async def timeline(desk: ADesk, _actor: AnActor, incident: str, after: int = 0) -> dict[str, Any]:
-    """The incident's journal, oldest first, beyond the entry ``after``."""
+    """The incident's journal, oldest first, beyond the entry ``after``; ``texts`` holds what somebody said, by entry.
+
+    An entry is as it was hashed: what was said lies in evidence and is put beside it.
+    """
     desk.views.known(incident)
-    return {"incident": incident, "entries": desk.store.journal.entries(incident, after)}
+    entries = desk.views.told(incident, after)
+    texts = {str(entry["seq"]): entry.pop("text") for entry in entries if "text" in entry}
+    return {"incident": incident, "entries": entries, "texts": texts}
+
+
+@v1.get("/incidents/{incident}/handover")
+async def hand_over(desk: ADesk, _actor: AnActor, incident: str) -> dict[str, Any]:
+    """The incident in five lines, for whoever takes over."""
+    return {"incident": incident, "lines": handover(await desk.views.incident(incident), datetime.now(UTC))}
+
+
+@v1.get("/incidents/{incident}/after-review")
+async def after_review_of(desk: ADesk, _actor: AnActor, incident: str) -> dict[str, Any]:
+    """The after-review as Markdown, from the record as it stands now."""
+    return {"incident": incident, "markdown": await desk.views.after_review(incident)}
+
+
+@v1.post("/incidents/{incident}/notes")
+async def note(desk: ADesk, actor: AnActor, incident: str, body: bodies.Note) -> JSONResponse:
+    """Keep a line in the incident's timeline."""
+    return receipt(desk.notes.note(incident, actor, body.text))
+
+
+@v1.post("/incidents/{incident}/tell")
+async def tell(desk: ADesk, actor: AnActor, incident: str, body: bodies.Tell) -> JSONResponse:
+    """Tell the incident's channel, or roles."""
+    return receipt(desk.notes.tell(incident, actor, body.text, body.to, body.urgency))
 
 
 @v1.get("/incidents/{incident}/why")

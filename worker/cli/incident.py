@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from worker.cli import aftermath, card, deciding, life
+from worker.cli import aftermath, card, deciding, life, saying
 from worker.cli.alert import one_alert
 from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
@@ -124,7 +124,7 @@ def timeline(incident_id: str, after: int, as_person: str | None, as_json: bool)
         emit(found)
         return
     for entry in found["entries"]:
-        show(timeline_line(entry))
+        show(timeline_line(entry, found["texts"]))
 
 
 @incident.command()
@@ -151,12 +151,14 @@ def why(incident_id: str, step: str, run: str | None, as_person: str | None, as_
     show(f"Journal entries: {entries}")
 
 
-def timeline_line(entry: dict[str, Any]) -> str:
-    """One journal entry in a line."""
+def timeline_line(entry: dict[str, Any], texts: dict[str, str]) -> str:
+    """One journal entry in a line, and what somebody said below it."""
     body = entry.get("body") or {}
     what = " ".join(f"{key}={clean(value)}" for key, value in body.items() if key in TOLD and value is not None)
     when, actor = entry["at"][:19], clean(entry["actor"])
-    return f"{entry['seq']:>5} {when}Z {actor:<12} {entry['kind']:<24} {what}".rstrip()
+    line = f"{entry['seq']:>5} {when}Z {actor:<12} {entry['kind']:<24} {what}".rstrip()
+    said = " ".join(clean(texts.get(str(entry["seq"]), "")).split())
+    return f"{line}\n{'':<6}“{said}”" if said else line
 
 
 @incident.command()
@@ -168,8 +170,9 @@ def watch(incident_id: str, every: float, as_person: str | None) -> None:
     seen, last = 0, ""
     with connect(as_person) as api:
         while True:
-            for entry in api.get(at("incidents", incident_id, "timeline"), after=seen)["entries"]:
-                show(timeline_line(entry))
+            found = api.get(at("incidents", incident_id, "timeline"), after=seen)
+            for entry in found["entries"]:
+                show(timeline_line(entry, found["texts"]))
                 seen = entry["seq"]
             document = api.get(at("incidents", incident_id))
             digests = ",".join(sorted(entry["digest"] for entry in document["waiting"]))
@@ -197,5 +200,5 @@ def export(incident_id: str, output: Path, as_person: str | None, as_json: bool)
         show(f"{output}  ({size} bytes). Check it anywhere with `stanch evidence verify {output}`.")
 
 
-for _command in (*deciding.COMMANDS, *life.COMMANDS, *aftermath.COMMANDS):
+for _command in (*deciding.COMMANDS, *life.COMMANDS, *saying.COMMANDS, *aftermath.COMMANDS):
     incident.add_command(_command)

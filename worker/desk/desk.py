@@ -19,6 +19,7 @@ from worker.desk.decisions import Actor, Decisions
 from worker.desk.entries import entry_of
 from worker.desk.life import Life
 from worker.desk.migrations import Migrations
+from worker.desk.notes import Notes
 from worker.desk.outbox import Outbox
 from worker.desk.people import People
 from worker.desk.plans import Installation
@@ -62,6 +63,7 @@ class Desk:
         self.decisions = Decisions(store, client, self.views, key, key_id)
         self.life = Life(store, client, self.views)
         self.aftermath = Aftermath(store, client, self.views, self.starts)
+        self.notes = Notes(store, self.views)
         self.standing = StandingApprovals(store, installation)
         self.migrations = Migrations(client, self.views, self.aftermath, installation)
         self.outbox = Outbox(store)

@@ -19,6 +19,8 @@ _ANY_RESPONDER: frozenset[str] = frozenset()
 RIGHTS: dict[str, frozenset[str]] = {
     "start": _ANY_RESPONDER,
     "ack": _ANY_RESPONDER,
+    "note": _ANY_RESPONDER,
+    "tell": _ANY_RESPONDER,
     "set": _ANY_RESPONDER,
     "event": _ANY_RESPONDER,
     "pause": _ANY_RESPONDER,

@@ -9,6 +9,7 @@ from temporalio.client import Client, WorkflowQueryFailedError, WorkflowQueryRej
 from temporalio.service import RPCError
 
 from playbooks.plan import RunPlan
+from worker.desk.after_review import after_review
 from worker.desk.refusals import DeskRefusal
 from worker.desk.retries import with_retries
 from worker.desk.why import why
@@ -22,9 +23,6 @@ ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 DRAFT_KEYS = ("regime", "stage", "title", "due", "applies", "candidate", "clock", "path", "sha256", "written_at")
 STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "pass", "status", "waiting_for", "code")
 STEP_MORE = ("message", "summary", "changed", "verified", "affected", "by", "started_at", "finished_at")
-
-REASONED = ("decision.", "undo.asked")
-"""Kinds of entries whose text is why a person did it."""
 
 
 class Views:
@@ -179,7 +177,7 @@ class Views:
             run=name,
             plan=plans[name],
             plan_digest=held[name]["digest"],
-            entries=self._told(incident),
+            entries=self.told(incident),
             status=await self.status(name) or {"status": "starting", "steps": []},
             given=given[name],
             facts=status.get("facts") or record.get("facts") or {},
@@ -198,7 +196,7 @@ class Views:
                 run=name,
                 plan=RunPlan.model_validate(plan["plan"]),
                 plan_digest=plan["digest"],
-                entries=self._told(incident),
+                entries=self.told(incident),
                 status=status,
                 given=self._store.incidents.load_run(name) or {},
                 facts={},
@@ -210,12 +208,21 @@ class Views:
             f"`stanch incident undo {incident}` asks for one.",
         )
 
-    def _told(self, incident: str) -> list[dict[str, Any]]:
-        """The journal, with what people gave as their reasons, which the journal itself only refers to."""
-        entries = self._store.journal.entries(incident)
+    async def after_review(self, incident: str) -> str:
+        """The after-review as Markdown, from the record as it stands now.
+
+        Raises:
+            DeskRefusal: ``not_found``.
+        """
+        document = await self.incident(incident)
+        return after_review(document, await asyncio.to_thread(self.told, incident))
+
+    def told(self, incident: str, after: int = 0) -> list[dict[str, Any]]:
+        """The journal, with ``text`` where somebody said something, which the journal itself only refers to."""
+        entries = self._store.journal.entries(incident, after)
         for entry in entries:
             ref = entry["body"].get("text_ref")
-            if ref and entry["kind"].startswith(REASONED):
+            if ref:
                 try:
                     entry["text"] = self._store.evidence.read(ref).decode(errors="replace")
                 except (FileNotFoundError, ValueError):

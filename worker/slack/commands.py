@@ -6,9 +6,8 @@ from typing import Any
 
 from worker.desk.decisions import Actor
 from worker.desk.desk import Desk
-from worker.desk.entries import entry_of
+from worker.desk.handover import handover
 from worker.desk.refusals import DeskRefusal
-from worker.desk.rights import require
 from worker.desk.views import hold_document
 from worker.slack import words
 from worker.slack.blocks import Bold, Code, Line, Message, People, When, message, paragraph
@@ -22,7 +21,6 @@ CLOSED = frozenset({"closed", "false_alarm"})
 FOR_ALL = frozenset({"take", "pause", "resume", "cancel", "close"})
 """Said to everybody in the incident's channel, because it concerns them."""
 MOST = 20
-MOST_TEXT = 3000
 DONE = {
     "take": "took command",
     "pause": "paused it: no further step starts",
@@ -44,6 +42,8 @@ class Commands:
             "ack": self._ack,
             "take": self._take,
             "note": self._note,
+            "tell": self._tell,
+            "handover": self._handover,
             "hold": self._hold,
             "pause": self._pause,
             "resume": self._resume,
@@ -112,15 +112,22 @@ class Commands:
         return _done(await self._desk.life.take(_named(incident), actor, rest))
 
     async def _note(self, actor: Actor, incident: str, rest: str) -> Message:
-        if not rest.strip():
-            raise DeskRefusal("bad_value", "A note needs words. Nothing was kept.", "/stanch note TEXT")
-        require(actor.name, actor.roles, "ack")
-        self._desk.views.known(_named(incident))
-        entry = entry_of(
-            actor.name, actor.door, "incident.note", {}, rest[:MOST_TEXT], key=f"desk/note/{actor.request}"
-        )
-        self._desk.store.journal.append(incident, [entry])
-        return words.said(f"Kept in the timeline of {incident}.")
+        return _done(self._desk.notes.note(_named(incident), actor, rest))
+
+    async def _tell(self, actor: Actor, incident: str, rest: str) -> Message:
+        role, _, text = rest.partition(" ")
+        return _done(self._desk.notes.tell(_named(incident), actor, text, [role] if role else []))
+
+    async def _handover(self, actor: Actor, incident: str, _rest: str) -> Message:
+        """Five lines for everybody in the incident's channel: whoever takes over reads them there."""
+        document = await self._desk.views.incident(_named(incident))
+        mode = self._desk.installation.context.mode.value
+        lines = handover(document, datetime.now(UTC))
+        text = f"Hand-over of {incident} by {actor.name}"
+        who: Line = [Bold("Hand-over"), " by ", self.people().mention(actor.name)]
+        blocks = [paragraph(who, *([line] for line in lines)), *banner(mode)]
+        self._shown.say(f"{incident}:handover:{actor.request}", incident, message(marked(mode, text), blocks))
+        return words.said(*lines)
 
     async def _hold(self, actor: Actor, _incident: str, rest: str) -> Message:
         word, _, reason = rest.partition(" ")

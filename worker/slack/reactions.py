@@ -7,7 +7,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from worker.desk.decisions import Actor
 from worker.desk.desk import Desk
-from worker.desk.entries import entry_of
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.slack import words
@@ -31,7 +30,7 @@ class Reactions:
         incident = self._shown.incident_in(channel)
         if incident is None:
             return None
-        require(actor.name, actor.roles, "ack")
+        require(actor.name, actor.roles, "note")
         found = await self._message(channel, ts)
         if found is None:
             raise DeskRefusal("not_found", "The marked message cannot be read here. Nothing was kept.")
@@ -41,11 +40,9 @@ class Reactions:
         author = self._identities.person(Origin(self._workspace, user))
         body = {"channel": channel, "ts": ts, "author": author.name if author else user, "marked_by": actor.name}
         text = str(found.get("text") or "")[:MOST]
-        entry = entry_of(actor.name, actor.door, "incident.note", body, text, key=f"desk/marked/{channel}/{ts}")
-        if not self._desk.store.journal.append(incident, [entry]):
-            return words.said("It is in the timeline already.")
+        kept = self._desk.notes.note(incident, actor, text, source=body, key=f"desk/marked/{channel}/{ts}")
         self._shown.poke(incident)
-        return words.said(f"Kept in the timeline of {incident}.")
+        return words.said(kept.message)
 
     async def _message(self, channel: str, ts: str) -> dict[str, Any] | None:
         # Of a thread's message its own thread is asked: the channel's history does not hold it.

@@ -27,6 +27,8 @@ VERBS = {
     "ack": Verb("ack [ID]", "you have seen it; pages to you stop", of_incident=True),
     "take": Verb("take [ID] [REASON]", "become its commander", of_incident=True),
     "note": Verb("note [ID] TEXT", "keep something in the timeline", of_incident=True),
+    "tell": Verb("tell [ID] WHOM TEXT", "tell a role, channel, mail or page", of_incident=True),
+    "handover": Verb("handover [ID]", "five lines for whoever takes over", of_incident=True),
     "hold": Verb("hold on REASON | off | status", "hold every new effect, everywhere"),
     "pause": Verb("pause [ID] [REASON]", "start no further step", of_incident=True),
     "resume": Verb("resume [ID] [REASON]", "go on after a pause", of_incident=True),

@@ -38,6 +38,9 @@ class Documents(Protocol):
     async def incident(self, incident: str, *, live: bool = True) -> Json:
         """The document of ``incident show --json``."""
 
+    async def after_review(self, incident: str) -> str:
+        """The after-review as Markdown."""
+
 
 class Teller:
     """Tells the pump what is to stand.
@@ -107,18 +110,25 @@ class Teller:
         if record is None or (lane is None and record["status"] in GONE) or (lane and lane.done.get("archived")):
             return
         document = await self._documents.incident(incident)
+        review = await self._documents.after_review(incident) if document["status"] in GONE else ""
         # In one transaction: what is half told stands nowhere.
-        await self._store.call(self._want_all, document, lane)
+        await self._store.call(self._want_all, document, lane, review)
         if document["waiting"]:
             self._waiting[incident] = self._clock()
         else:
             self._waiting.pop(incident, None)
 
-    def _want_all(self, document: Json, lane: Lane | None) -> None:
+    def _want_all(self, document: Json, lane: Lane | None, review: str) -> None:
         members = members_now(self._store, self._settings.workspace)
         with self._store.transaction():
             self._channel(document, lane, members)
             _Telling(self._store, self._pump, document, lane, members, self._on_call, self._clock()).want()
+            if review:
+                self._review(document["incident"], review.encode())
+
+    def _review(self, incident: str, content: bytes) -> None:
+        name = versioned(f"{incident}-after-review.md", content)
+        self._pump.want_file(f"{incident}:file:after-review:{name}", incident, name, "After-review", content)
 
     def _channel(self, document: Json, lane: Lane | None, members: Members) -> None:
         held, severity = (lane.wanted if lane else {}), document["severity"]
