@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 
 def test_the_demo_plays_to_its_end_and_the_worlds_record_confirms_it(tmp_path, temporal_binary):
@@ -28,4 +29,7 @@ def test_the_demo_plays_to_its_end_and_the_worlds_record_confirms_it(tmp_path, t
     assert [check["name"] for check in told["checks"] if not check["ok"]] == []
     assert {effect["step"] for effect in told["effects"]} >= {"abort", "revoke", "end", "freeze"}
     assert all(effect["verified"] for effect in told["effects"])
+    # Its people decided in Slack, and what they saw there is kept.
+    seen = Path(told["slack"]["transcript"]).read_text(encoding="utf-8")
+    assert seen.count("clicked [EXERCISE · Approve]") == 2 and "Dana submitted" in seen
     assert (tmp_path / "demo" / "exports").is_dir() and not (tmp_path / "demo" / "server.json").exists()
