@@ -57,7 +57,7 @@ def document(**more):
 def test_it_tells_times_effects_questions_and_lessons():
     text = after_review(document(), record())
     for part in (
-        "# After-review of INC\\-2026\\-1" if "INC\\-" in text else "# After-review of INC-2026-1",
+        "# After-review of INC-2026-1",
         "| detected | 2026-11-25 02:59:00 | 1 m before |",
         "| first acknowledged | 2026-11-25 03:00:05 | 5 s |",
         "| first effect | 2026-11-25 03:00:21 | 21 s |",
@@ -82,7 +82,33 @@ def test_it_tells_times_effects_questions_and_lessons():
 def test_an_exercise_says_so_and_an_empty_record_has_every_part():
     text = after_review(document(mode="exercise", clocks=[], drafts=[], facts={}), [])
     assert text.startswith("# EXERCISE: After-review")
-    assert text.count("Nothing is on record.") == 7
+    assert text.count("Nothing is on record.") == 9
+
+
+@pytest.mark.parametrize(
+    ("at", "shown"),
+    [
+        ("2026-11-25T04:59:00+02:00", "| 2026-11-25 02:59:00 | 1 m before |"),
+        ("yesterday", "| yesterday |  |"),
+        (5, "| 5 |  |"),
+        ("2026-11-25T02:59:00", "| 2026-11-25T02:59:00 |  |"),
+    ],
+)
+def test_an_instant_is_told_in_utc_and_what_is_none_as_it_is(at, shown):
+    assert shown in after_review(document(facts={"detected_at": {"value": at}}), record())
+
+
+def test_what_failed_what_is_unknown_and_every_refusal_is_told():
+    steps = [
+        {"run": RUN, "path": "end", "action": "lab.end", "status": "failed", "message": "Locked out"},
+        {"run": RUN, "path": "cut", "action": "lab.cut", "status": "unknown", "code": "timeout"},
+        {"run": RUN, "path": "one", "action": "lab.touch", "status": "done"},
+    ]
+    stranger = {**entry(13, 50, "decision.refused", "unknown", "slack"), "body": {"code": "unknown_person"}}
+    text = after_review(document(steps=steps), [*record(), stranger])
+    for part in ("| end | lab.end | failed | Locked out |", "| cut | lab.cut | unknown | timeout |"):
+        assert part in text, text
+    assert "| requester | 1 | cleo |" in text and "| unknown\\_person | 1 | unknown |" in text
 
 
 def test_a_broken_glass_is_told_with_its_review():

@@ -3,8 +3,9 @@
 What people and systems said is escaped (``playbooks.drafting_markdown``): none of it can leave its place.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from playbooks.drafting_markdown import Safe, escape
@@ -28,7 +29,9 @@ def after_review(document: Document, entries: Sequence[Entry]) -> str:
         _head(document),
         _section("Times", _times(document, entries)),
         _section("What was done", _effects(entries)),
+        _section("What failed, or is not known", _unsettled(document)),
         _section("Who was asked", _questions(entries)),
+        _section("Refused", _refusals(entries)),
         _section("Break-glass", _reviews(document, entries)),
         _section("Legal clocks", _clocks(document)),
         _section("Drafts (nothing was sent)", _drafts(document)),
@@ -103,12 +106,26 @@ def _effects(entries: Sequence[Entry]) -> list[str]:
     rows = []
     for entry in _changes(entries):
         body = entry["body"]
-        result = body.get("result") or {}
-        count = (result.get("affected") or {}).get("count", "")
+        count = ((body.get("result") or {}).get("affected") or {}).get("count", "")
         checked = "read back" if body.get("verified") else "NOT read back"
-        verb = "taken back" if body.get("verb") == "undo" else ""
-        rows.append((_minute(entry["at"]), _step(body), body.get("action"), count, verb or checked))
+        stands = "taken back" if body.get("verb") == "undo" else checked
+        rows.append((_minute(entry["at"]), _step(body), body.get("action"), count, stands))
     return _table(("when (UTC)", "step", "action", "targets", "how it stands"), rows)
+
+
+def _unsettled(document: Document) -> list[str]:
+    gone = {run["id"] for run in document.get("runs") or () if run.get("followed_by")}
+    rows = [
+        (
+            step.get("path"),
+            step.get("action") or step.get("kind"),
+            step["status"],
+            step.get("message") or step.get("code"),
+        )
+        for step in document.get("steps") or ()
+        if step["status"] in ("failed", "unknown") and step.get("run") not in gone
+    ]
+    return _table(("step", "what", "status", "because"), rows)
 
 
 def _questions(entries: Sequence[Entry]) -> list[str]:
@@ -128,6 +145,17 @@ def _questions(entries: Sequence[Entry]) -> list[str]:
         end = str(closed["body"].get("status")) if closed else "waiting"
         rows.append((_step(opened["body"]), opened["body"].get("gate"), needs, waited, end, "; ".join(said)))
     return _table(("step", "question", "of whom", "waited", "ended", "who said what"), rows)
+
+
+def _refusals(entries: Sequence[Entry]) -> list[str]:
+    """All refused decisions by code, the desk's own too, which may name no run."""
+    refused = [entry for entry in entries if entry["kind"] == "decision.refused"]
+    counted = Counter(str(entry["body"].get("code")) for entry in refused)
+    who = {
+        code: ", ".join(dict.fromkeys(str(entry["actor"]) for entry in refused if entry["body"].get("code") == code))
+        for code in counted
+    }
+    return _table(("code", "times", "of whom"), ((code, times, who[code]) for code, times in sorted(counted.items())))
 
 
 def _same(body: Mapping[str, Any], opened: Mapping[str, Any]) -> bool:
@@ -215,12 +243,23 @@ def _last(entries: Sequence[Entry], kind: str) -> str | None:
     return next((str(entry["at"]) for entry in reversed(entries) if entry["kind"] == kind), None)
 
 
+def _instant(at: object) -> datetime | None:
+    """In UTC; none for what is no instant, as a person may set a fact to anything."""
+    try:
+        found = datetime.fromisoformat(str(at))
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo else None
+
+
 def _minute(at: object) -> str:
-    return datetime.fromisoformat(str(at)).strftime("%Y-%m-%d %H:%M:%S") if at else ""
+    found = _instant(at)
+    return found.strftime("%Y-%m-%d %H:%M:%S") if found else str(at or "")
 
 
-def _after(start: str, at: object) -> str:
-    if not start or not at:
+def _after(start: object, at: object) -> str:
+    begun, then = _instant(start), _instant(at)
+    if begun is None or then is None:
         return ""
-    seconds = (datetime.fromisoformat(str(at)) - datetime.fromisoformat(start)).total_seconds()
+    seconds = (then - begun).total_seconds()
     return spell(seconds) if seconds >= 0 else f"{spell(-seconds)} before"

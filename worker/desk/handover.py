@@ -9,7 +9,7 @@ from worker.wording import ENDED, SETTLED, remaining, spell
 Document = Mapping[str, Any]
 
 CLOSED = frozenset({"closed", "false_alarm"})
-NAMED = 4
+NAMED = 3
 """Names in a line before the rest is counted."""
 LONGEST, NAME = 160, 60
 """Characters of a fact and of a name."""
@@ -41,15 +41,18 @@ def _what(document: Document, now: datetime) -> str:
 def _done(document: Document) -> str:
     acted = [step for step in _current(document) if (step.get("affected") or {}).get("count")]
     checked = [step for step in acted if step.get("verified") and step["status"] == "done"]
-    loose = [step for step in acted if step not in checked and step["status"] not in ("undone", "unknown")]
+    loose = [step for step in acted if step not in checked and step["status"] not in ("undone", "unknown", "failed")]
     count = sum(step["affected"]["count"] for step in checked)
-    parts = [f"{count} targets changed and read back in {_listed(checked)}" if checked else "no effect so far"]
+    parts = [f"{count} targets changed and read back in {_listed(checked)}"] if checked else []
     undone = [step for step in acted if step["status"] == "undone"]
     failed = [step for step in _current(document) if step["status"] == "failed"]
+    partly = [step for step in failed if step in acted]
     unknown = _unknown(document)
+    parts += [] if acted or unknown else ["no effect so far"]
     parts += [f"taken back: {_listed(undone)}"] if undone else []
     parts += [f"NOT read back: {_listed(loose)}"] if loose else []
     parts += [f"failed: {_listed(failed)}"] if failed else []
+    parts += [f"changed in part: {_listed(partly)}"] if partly else []
     parts += [f"OUTCOME UNKNOWN: {_listed(unknown)}"] if unknown else []
     return "Done: " + "; ".join(parts)
 

@@ -110,13 +110,21 @@ class Teller:
         if record is None or (lane is None and record["status"] in GONE) or (lane and lane.done.get("archived")):
             return
         document = await self._documents.incident(incident)
-        review = await self._documents.after_review(incident) if document["status"] in GONE else ""
+        review = await self._after_review(incident) if document["status"] in GONE else ""
         # In one transaction: what is half told stands nowhere.
         await self._store.call(self._want_all, document, lane, review)
         if document["waiting"]:
             self._waiting[incident] = self._clock()
         else:
             self._waiting.pop(incident, None)
+
+    async def _after_review(self, incident: str) -> str:
+        try:
+            return await self._documents.after_review(incident)
+        except Exception:
+            # All else that stands of it, and the archiving, must not wait for this.
+            log.exception("the after-review of %s cannot be made; it is not in Slack", incident)
+            return ""
 
     def _want_all(self, document: Json, lane: Lane | None, review: str) -> None:
         members = members_now(self._store, self._settings.workspace)
