@@ -1,4 +1,4 @@
-"""``/v1`` about Slack: who is who there."""
+"""``/v1`` about Slack: who is who there, and the switch."""
 
 from typing import Any
 
@@ -7,8 +7,28 @@ from fastapi import APIRouter
 from worker.api import bodies
 from worker.api.doors import ADesk, AnActor
 from worker.desk.rights import require
+from worker.desk.views import slack_document
 
 v1 = APIRouter(prefix="/v1")
+
+
+@v1.get("/slack")
+async def status(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
+    """Whether Slack is on, which workspace it is, and how the door there is (nothing where there is none)."""
+    door = desk.doors.get("slack")
+    return {**slack_document(desk.store), "workspace": desk.slack.workspace, "door": door() if door else None}
+
+
+@v1.put("/slack/off")
+async def off(desk: ADesk, actor: AnActor, body: bodies.Reason) -> dict[str, Any]:
+    """Believe nothing that comes from Slack any more, and post nothing there."""
+    return desk.life.slack_off(actor, body.reason)
+
+
+@v1.delete("/slack/off")
+async def on(desk: ADesk, actor: AnActor) -> dict[str, Any]:
+    """Believe Slack again."""
+    return desk.life.slack_on(actor)
 
 
 @v1.get("/slack/people")

@@ -1,4 +1,4 @@
-"""``stanch slack``: the app's manifest, and who is who there.
+"""``stanch slack``: the app's manifest, who is who there, and the switch.
 
 ``link``, ``unlink`` and ``people`` speak to the server with ``STANCH_TOKEN``, and work on this machine's own home
 without one, as ``stanch people`` does.
@@ -165,3 +165,49 @@ def people(as_person: str | None, as_json: bool) -> None:
         )
     if not found["people"]:
         show("Nobody is known yet. `stanch people add NAME --role ROLE` adds the first.")
+
+
+def _tell(document: Document, as_json: bool) -> None:
+    if as_json:
+        emit(document)
+        return
+    if document["on"]:
+        show("Slack is on: what linked people click and write there counts.")
+    else:
+        show(f"Slack is OFF, by {clean(document['person'])} at {document['at']}: {clean(document['reason'])}")
+        show("Nothing from there counts, nothing is posted. `stanch slack on` ends it (incident commander).")
+    if "workspace" not in document:
+        return
+    if document["workspace"] is None:
+        show("stanch.toml has no [slack]: nothing is heard from there. docs/slack.md says how to set it up.")
+    elif document["door"] is not None:
+        problems = "; ".join(clean(each) for each in document["door"]["problems"])
+        show(f"Workspace {document['workspace']}: {problems or 'connected'}.")
+
+
+@slack.command()
+@click.option("--reason", required=True, metavar="T", help="Why; kept in the record, never shown in Slack.")
+@as_option
+@json_option
+def off(reason: str, as_person: str | None, as_json: bool) -> None:
+    """Count nothing that comes from Slack, and post nothing there: when a token or the workspace may be stolen."""
+    with connect(as_person) as api:
+        _tell(api.put("/v1/slack/off", {"reason": reason}), as_json)
+
+
+@slack.command()
+@as_option
+@json_option
+def on(as_person: str | None, as_json: bool) -> None:
+    """Count what comes from Slack again, and show there what has come about meanwhile."""
+    with connect(as_person) as api:
+        _tell(api.delete("/v1/slack/off"), as_json)
+
+
+@slack.command()
+@as_option
+@json_option
+def status(as_person: str | None, as_json: bool) -> None:
+    """Whether Slack is on, and how the connection is."""
+    with connect(as_person) as api:
+        _tell(api.get("/v1/slack"), as_json)

@@ -14,7 +14,7 @@ from worker.desk.open_incidents import note_in_open
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.times import stamp
-from worker.desk.views import ENDED, Views, hold_document
+from worker.desk.views import ENDED, Views, hold_document, slack_document
 from worker.store import Store
 from workflows.messages import ClockChange, CloseRequest, EventGiven, FactChange, PauseRequest, Receipt
 
@@ -184,6 +184,32 @@ class Life:
         self._store.hold.clear(actor.name)
         note_in_open(self._store, actor.name, actor.door, "hold.cleared")
         return hold_document(self._store)
+
+    def slack_off(self, actor: Actor, reason: str) -> dict[str, Json]:
+        """Believe nothing that comes from Slack any more, and post nothing there; if it is off already it stays so.
+
+        Raises:
+            DeskRefusal: ``wrong_role``, or ``bad_value`` without a reason.
+        """
+        require(actor.name, actor.roles, "slack_off")
+        if not reason.strip():
+            raise DeskRefusal(
+                "bad_value", "To switch Slack off needs a reason. It was not switched off.", "Add --reason TEXT."
+            )
+        with self._store.transaction():
+            if self._store.slack.off.get() is None:
+                self._store.slack.off.set(reason, actor.name)
+                note_in_open(self._store, actor.name, actor.door, "slack.off", text=reason)
+        return slack_document(self._store)
+
+    def slack_on(self, actor: Actor) -> dict[str, Json]:
+        """Believe Slack again, and show there what has come about meanwhile."""
+        require(actor.name, actor.roles, "slack_on")
+        with self._store.transaction():
+            if self._store.slack.off.get() is not None:
+                self._store.slack.off.clear(actor.name)
+                note_in_open(self._store, actor.name, actor.door, "slack.on")
+        return slack_document(self._store)
 
     async def _each_run(self, incident: str, actor: Actor, update: str, run: str | None, reason: str) -> Receipt:
         require(actor.name, actor.roles, update)

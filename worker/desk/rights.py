@@ -25,6 +25,7 @@ RIGHTS: dict[str, frozenset[str]] = {
     "event": _ANY_RESPONDER,
     "pause": _ANY_RESPONDER,
     "hold_on": _ANY_RESPONDER,
+    "slack_off": _ANY_RESPONDER,
     "undo": _ANY_RESPONDER,
     "rerun": _ANY_RESPONDER,
     "review": _ANY_RESPONDER,
@@ -36,12 +37,13 @@ RIGHTS: dict[str, frozenset[str]] = {
     "migrate": _COMMAND,
     "close": _COMMAND,
     "hold_off": _COMMAND,
+    "slack_on": _COMMAND,
     "clock": _DUTIES,
     "people": frozenset({ADMIN}),
 }
 """Right to the roles that have it; the empty set stands for every role that is not a bystander's.
 
-Stopping (pause, hold on) is everybody's; going on (resume, hold off) is the incident commander's.
+Stopping (pause, hold on, Slack off) is everybody's; going on (resume, hold off, Slack on) is the incident commander's.
 """
 
 

@@ -323,6 +323,14 @@ def hold_document(store: Store) -> dict[str, Any]:
     return {"on": True, "reason": hold.reason, "person": hold.person, "at": hold.at}
 
 
+def slack_document(store: Store) -> dict[str, Any]:
+    """Whether Slack is ``on``; if not, who switched it off when and why."""
+    off = store.slack.off.get()
+    if off is None:
+        return {"on": True}
+    return {"on": False, "reason": off.reason, "person": off.person, "at": off.at}
+
+
 def _value(facts: dict[str, Any], name: str) -> Any:
     fact = facts.get(name)
     return fact.get("value") if isinstance(fact, dict) and "value" in fact else fact

@@ -23,9 +23,10 @@ from worker.slack.deciding import Click, Deciding
 from worker.slack.deliveries import delivery
 from worker.slack.forms_open import Opening
 from worker.slack.home_tab import HomeTabs
-from worker.slack.identity import Identities, actor, origin
+from worker.slack.identity import Identities, actor, origin, whereabouts
 from worker.slack.inbox import Inbox
 from worker.slack.manifest import COMMAND
+from worker.slack.shut import Shut
 from worker.store.people import Person
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Listeners:
         deciding: For what a stranger or a replay clicked.
         opening: Opens modals, and reads them.
         homes: The App Homes.
+        shut: Stands before all of them.
     """
 
     def __init__(
@@ -58,13 +60,15 @@ class Listeners:
         deciding: Deciding,
         opening: Opening,
         homes: HomeTabs,
+        shut: Shut,
     ) -> None:
         self._identities, self._inbox, self._answers = identities, inbox, answers
-        self._deciding, self._opening, self._homes = deciding, opening, homes
+        self._deciding, self._opening, self._homes, self._shut = deciding, opening, homes, shut
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def install(self, app: AsyncApp) -> None:
         """Listen."""
+        app.middleware(self._shut.pass_on)
         app.action(ANY)(self.action)
         app.view(ANY)(self.submission)
         app.view_closed(ANY)(self.nothing)
@@ -79,6 +83,7 @@ class Listeners:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._shut.stop()
 
     async def nothing(self, ack: AsyncAck) -> None:
         """Acknowledge what concerns nobody."""
@@ -88,7 +93,7 @@ class Listeners:
         """A button."""
         pressed = body["actions"][0]
         id_, value = str(pressed["action_id"]), str(pressed.get("value") or "")
-        place = _place(body)
+        place = whereabouts(body)
         verdict = names.verdict_of(id_)
         person = await self._person(body)
         if person is None:
@@ -145,7 +150,7 @@ class Listeners:
 
     async def command(self, ack: AsyncAck, body: Body, request: AsyncBoltRequest) -> None:
         """``/stanch``."""
-        place = _place(body)
+        place = whereabouts(body)
         person = await self._person(body)
         if person is None:
             told = words.refusal("unknown_person", words.STRANGER, words.NEXT["unknown_person"])
@@ -163,7 +168,7 @@ class Listeners:
 
     async def shortcut(self, ack: AsyncAck, body: Body) -> None:
         """Start an incident from a message."""
-        place = _place(body)
+        place = whereabouts(body)
         person = await self._person(body)
         await ack()
         if person is None:
@@ -210,7 +215,7 @@ class Listeners:
         """What was delivered before, and not by Slack: refused, told, and on record once."""
         if what.get("do") == "decide":
             click = Click.of(what)
-            self._deciding.replayed(click, actor(person, token))
+            self._deciding.not_counted(click, actor(person, token), "nonce_used")
         text = "This was delivered before; it was not done a second time."
         await self._answers.say(what, words.refusal("nonce_used", text, words.NEXT["nonce_used"]))
 
@@ -260,19 +265,3 @@ def bolt(
     )
     listeners.install(app)
     return app
-
-
-def _place(body: Body) -> dict[str, Any]:
-    """Who did it, and where."""
-    found = origin(body)
-    container, channel = body.get("container") or {}, body.get("channel")
-    within = channel.get("id") if isinstance(channel, Mapping) else body.get("channel_id")
-    message = body.get("message") or {}
-    return {
-        "user": found.user,
-        "team": found.team,
-        "channel": str(container.get("channel_id") or within or ""),
-        "ts": str(container.get("message_ts") or body.get("message_ts") or ""),
-        "thread": str(message.get("thread_ts") or ""),
-        "response_url": str(body.get("response_url") or ""),
-    }

@@ -13,13 +13,15 @@ from worker.slack.ports import Shown
 from worker.slack.reactions import Reactions
 from worker.slack.starting import Starting
 from worker.store.inbox import Kept
+from worker.store.outbox import Switch
 
 
 class Carrying:
-    """Carries out one kept request."""
+    """Carries out one kept request, unless Slack was switched off (``off``) meanwhile."""
 
     def __init__(
         self,
+        off: Switch,
         identities: Identities,
         deciding: Deciding,
         commands: Commands,
@@ -27,7 +29,7 @@ class Carrying:
         reactions: Reactions,
         shown: Shown,
     ) -> None:
-        self._identities, self._deciding, self._commands = identities, deciding, commands
+        self._off, self._identities, self._deciding, self._commands = off, identities, deciding, commands
         self._starting, self._reactions, self._shown = starting, reactions, shown
 
     async def carry(self, kept: Kept) -> Outcome:
@@ -49,6 +51,8 @@ class Carrying:
         person = self._identities.person(Origin(str(what["team"]), str(what["user"])))
         if person is None:
             raise DeskRefusal("unknown_person", words.STRANGER)
+        if self._off.get() is not None:
+            raise DeskRefusal("slack_off", words.OFF)
         asking = actor(person, kept.token)
         if what["do"] == "decide":
             click = Click.of(what)

@@ -86,11 +86,11 @@ class Deciding:
         await self._check_round(card, click, actor)
         return await self._desk.decisions.decide(card.incident, actor, self._choice(card, click))
 
-    def replayed(self, click: Click, actor: Actor) -> None:
-        """Journal that a decision was delivered once more."""
+    def not_counted(self, click: Click, actor: Actor, code: str) -> None:
+        """Journal that a decision was delivered once more, or while Slack is switched off."""
         card = self._shown.card(click.card)
         if card is not None:
-            self.refused(card, click, actor, "nonce_used")
+            self.refused(card, click, actor, code)
 
     def stranger(self, card_id: str) -> None:
         """Journal, within bounds, that somebody unknown clicked on a card."""

@@ -34,6 +34,7 @@ from worker.slack.manifest import EVENTS_PATH
 from worker.slack.pages import Direct, SlackPages
 from worker.slack.ports import Shown
 from worker.slack.reactions import Reactions
+from worker.slack.shut import Shut
 from worker.slack.socket import Socket
 from worker.slack.starting import Starting
 
@@ -126,6 +127,7 @@ class SlackDoor:
         answers, shown = Answers(web, settings.endpoint, mode), self._outgoing(token)
         deciding = Deciding(self._desk, shown)
         carrying = Carrying(
+            self._desk.store.slack.off,
             self._identities,
             deciding,
             Commands(self._desk, shown, self._identities),
@@ -136,7 +138,8 @@ class SlackDoor:
         inbox = Inbox(self._desk.store, carrying.carry, carrying.teller(answers), words_for)
         homes = HomeTabs(self._desk, web, self._identities)
         opening = Opening(self._desk, web, deciding, answers)
-        listeners = Listeners(self._identities, inbox, answers, deciding, opening, homes)
+        shut = Shut(self._desk.store, self._identities, answers, deciding)
+        listeners = Listeners(self._identities, inbox, answers, deciding, opening, homes, shut)
         app = bolt(listeners, web, signing_secret=signing_secret, workspace=settings.workspace, bot=self._bot)
         works: list[Awaitable[None]] = [
             inbox.keep_carrying(),

@@ -55,6 +55,18 @@ def home(
     return _view([*blocks, small(f"You are {fact(actor_name, 80)}.")])
 
 
+def off() -> Block:
+    """What everybody is shown while Slack is switched off."""
+    return _view(
+        [
+            paragraph(
+                [Bold("Stanch is switched off in Slack. "), "Nothing is done from here."],
+                ["Decide with the stanch command; ", Code("stanch slack status"), " says more."],
+            )
+        ]
+    )
+
+
 def _needed(entry: Mapping[str, Any], mode: str, now: datetime) -> list[Block]:
     worst = headline(entry)
     lines: list[Line] = [

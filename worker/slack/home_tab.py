@@ -17,6 +17,7 @@ from worker.store.people import Person
 log = logging.getLogger(__name__)
 
 EVERY = 5.0
+OFF = "off"
 CLOSED = frozenset({"closed", "false_alarm"})
 
 
@@ -47,6 +48,10 @@ class HomeTabs:
                 log.exception("the homes in Slack could not be refreshed; trying again")
 
     async def _refresh(self, user: str, name: str, waiting: list[dict[str, Any]], *, again: bool = False) -> None:
+        if await self._desk.store.call(self._desk.store.slack.off.get) is not None:
+            if (again or self._shown.get(user, ("", ""))[1] != OFF) and await self._publish(user, home.off()):
+                self._shown[user] = (name, OFF)
+            return
         mine = [entry for entry in waiting if name in entry["who"].get("may", ())]
         rows = [row for row in await self._desk.views.overview() if row["status"] not in CLOSED]
         digest = digest_of([[[e["incident"], e["step"], e.get("digest", ""), e.get("until")] for e in mine], rows])

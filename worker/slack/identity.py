@@ -33,6 +33,22 @@ def origin(body: Mapping[str, Any]) -> Origin:
     )
 
 
+def whereabouts(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Who did something, and where, as it is answered: ``user team channel ts thread response_url``."""
+    found = origin(body)
+    container, channel = body.get("container") or {}, body.get("channel")
+    within = channel.get("id") if isinstance(channel, Mapping) else body.get("channel_id")
+    message = body.get("message") or {}
+    return {
+        "user": found.user,
+        "team": found.team,
+        "channel": str(container.get("channel_id") or within or ""),
+        "ts": str(container.get("message_ts") or body.get("message_ts") or ""),
+        "thread": str(message.get("thread_ts") or ""),
+        "response_url": str(body.get("response_url") or ""),
+    }
+
+
 class Identities:
     """Finds people by what Slack says of them.
 

@@ -11,7 +11,7 @@ from worker.slack import files
 from worker.slack.channels import Channels
 from worker.slack.client import Later, Refused, SlackClient, Uncertain
 from worker.store import Store
-from worker.store.slack_outgoing import Lane, Wanted
+from worker.store.slack_outgoing import OFF, Lane, Wanted
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ class LaneWorker:
     async def step(self, name: str) -> float | None:
         """Do the next thing; seconds until there may be another, ``None`` if there is none.
 
+        While Slack is switched off that is only the line that says so.
+
         Raises:
             Lost: The lease is gone.
         """
@@ -76,7 +78,8 @@ class LaneWorker:
             return None
         now = self.clock()
         waits = []
-        if lane.state == "due":
+        only = OFF if await self.store.call(self.store.slack.off.get) is not None else ""
+        if lane.state == "due" and not only:
             if lane.next_try > now:
                 waits.append(lane.next_try - now)
             else:
@@ -86,7 +89,7 @@ class LaneWorker:
                 lane = await self.store.call(out.lane, name) or lane
         if lane.channel is None:
             return min(waits, default=None)
-        rows = await self.store.call(out.open, name)
+        rows = await self.store.call(out.open, name, only)
         chosen, wait = self._next(name, rows, now)
         if chosen is not None:
             await self._hold(name)
@@ -94,7 +97,7 @@ class LaneWorker:
             return 0.0
         if wait is not None:
             waits.append(wait)
-        if not rows and lane.state == "due" and not waits:
+        if not rows and lane.state == "due" and not waits and not only:
             await self._hold(name)
             return 0.0 if await self._channel(lane, self.channels.finish) else None
         return min(waits, default=None)

@@ -15,6 +15,7 @@ from worker.slack.client import SlackClient
 from worker.slack.lanes import LaneWorker, Lost, Pace
 from worker.store import Store
 from worker.store.slack import Card
+from worker.store.slack_outgoing import OFF
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +85,10 @@ class Pump:
     def want_dm(
         self, key: str, person: str, message: Message, *, incident: str = "", notices: Sequence[str] = ()
     ) -> bool:
-        """Want one person to have a direct message; ``False`` if they are not known in this workspace."""
+        """Want one person to have a direct message; ``False`` if they cannot be reached so: they are not known in
+        this workspace, or Slack is switched off."""
         user = self._user(person)
-        if user is None:
+        if user is None or self._store.slack.off.get() is not None:
             return False
         lane = f"{PERSON}{person}"
         self._out.want_channel(lane, None, {"user": user})
@@ -135,7 +137,8 @@ class Pump:
                 self._wake.clear()
                 wait = self._pace.tick
                 try:
-                    wait = min(wait, self._begin(await self._store.call(self._out.due)))
+                    off = await self._store.call(self._store.slack.off.get) is not None
+                    wait = min(wait, self._begin(await self._store.call(self._out.due, OFF if off else "")))
                 except Exception:
                     log.exception("what is wanted in Slack cannot be read; trying again")
                 await _happens(self._wake, max(0.005, wait))

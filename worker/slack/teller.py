@@ -13,10 +13,12 @@ from worker.slack.channels import MAIN, channel_name
 from worker.slack.decision_card import decided_card, decision_card
 from worker.slack.files import versioned
 from worker.slack.members import Members, OnCall, concerned, members_now
+from worker.slack.off_line import say_off
 from worker.slack.pump import Pump
 from worker.slack.status_card import announcement, status_card
 from worker.slack.told import told
 from worker.store import Store
+from worker.store.outbox import InForce
 from worker.store.slack_outgoing import Lane
 
 log = logging.getLogger(__name__)
@@ -67,6 +69,8 @@ class Teller:
         self._store, self._documents, self._pump, self._settings = store, documents, pump, settings
         self._on_call, self._clock = on_call, clock
         self._marks: dict[str, str] = {}
+        self._off: tuple[InForce | None, ...] = ()
+        """The switch as it was last told; empty before the first look."""
         self._waiting: dict[str, float] = {}
         self._poked: set[str] = set()
         self._wake = asyncio.Event()
@@ -91,6 +95,12 @@ class Teller:
                 continue
 
     async def _look(self) -> None:
+        off = await self._store.call(self._store.slack.off.get)
+        if self._off != (off,):
+            await self._store.call(say_off, self._store, self._pump, off)
+            self._off = (off,)
+        if off is not None:
+            return
         marks = await self._store.call(self._store.slack.marks)
         now, poked, self._poked = self._clock(), self._poked, set()
         aged = {incident for incident, at in self._waiting.items() if now - at > FRESH}

@@ -23,6 +23,7 @@ NEXT = {
     "not_found": "/stanch list shows the incidents.",
     "engine_unreachable": "Look at the card, then do it again if it was not counted.",
     "no_worker": "Look at the card, then do it again if it was not counted.",
+    "slack_off": "Decide with the stanch command; stanch slack status says more.",
     "clock_open": "Legal clocks are closed with `stanch incident clock`.",
 }
 """What to do next, by code; where it is silent the desk's own advice is told."""
@@ -72,6 +73,7 @@ def said(*lines: str) -> Message:
     return message(" ".join(lines), [paragraph(*([line] for line in lines))])
 
 
+OFF = "Stanch is switched off in Slack. Nothing is done from here, and nothing is counted."
 STRANGER = "This Stanch does not know you. You can see and do nothing here."
 
 

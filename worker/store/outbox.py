@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Table, delete, func, insert, select, update
 
 from playbooks.contract import Json, Notice
 from playbooks.digest import sha256_hex
 from worker.store.database import Database, dumps, stamp
-from worker.store.schema import deliveries, drafts, hold, notices, pages
+from worker.store.schema import deliveries, drafts, notices, pages
 
 
 class Notices:
@@ -100,35 +100,35 @@ def _told(notice: dict[str, Any], taken: dict[str, str], page: dict[str, Any] | 
 
 @dataclass(frozen=True)
 class InForce:
-    """A hold that stops every new effect."""
+    """A switch that is set: a hold that stops every new effect, or Slack off."""
 
     reason: str
     person: str
     at: str
 
 
-class Hold:
-    """The switch."""
+class Switch:
+    """A switch over everything, set by somebody for a reason."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, table: Table) -> None:
+        self._database, self._table = database, table
 
     def get(self) -> InForce | None:
-        """The hold in force."""
+        """Who set it when and why, while it is set."""
         with self._database.reading() as connection:
-            row = connection.execute(select(hold)).first()
+            row = connection.execute(select(self._table)).first()
         return InForce(row.reason, row.person, row.at) if row else None
 
     def set(self, reason: str, person: str) -> None:
-        """Stop every new effect; the last word counts."""
+        """Set it; the last word counts."""
         with self._database.transaction() as connection:
-            connection.execute(delete(hold))
-            connection.execute(insert(hold), {"id": 1, "reason": reason, "person": person, "at": stamp()})
+            connection.execute(delete(self._table))
+            connection.execute(insert(self._table), {"id": 1, "reason": reason, "person": person, "at": stamp()})
 
     def clear(self, person: str) -> None:
-        """Let effects go on."""
+        """Let things go on."""
         with self._database.transaction() as connection:
-            connection.execute(delete(hold))
+            connection.execute(delete(self._table))
 
 
 class Drafts:

@@ -188,6 +188,14 @@ hold = Table(
     Column("person", Name, nullable=False),
     Column("at", Name, nullable=False),
 )
+slack_off = Table(
+    "slack_off",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("person", Name, nullable=False),
+    Column("at", Name, nullable=False),
+)
 drafts = Table(
     "drafts",
     metadata,

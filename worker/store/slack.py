@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import func, insert, select
 
 from worker.store.database import Database, stamp
-from worker.store.schema import drafts, notices, slack_cards, slack_channels, snapshots
+from worker.store.outbox import Switch
+from worker.store.schema import drafts, notices, slack_cards, slack_channels, slack_off, snapshots
 from worker.store.slack_outgoing import Outgoing
 
 
@@ -65,12 +66,13 @@ class Cards:
 
 
 class Slack:
-    """What of Slack is kept: ``cards``, and what should stand there (``out``)."""
+    """What of Slack is kept: ``cards``, what should stand there (``out``), and whether it is switched off (``off``)."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self.cards = Cards(database)
         self.out = Outgoing(database)
+        self.off = Switch(database, slack_off)
 
     def marks(self) -> dict[str, str]:
         """Incident to something that is another text whenever there is something else to tell of it."""

@@ -20,6 +20,8 @@ from worker.store.schema import slack_channels, slack_files, slack_messages
 
 CHANNEL = "slack"
 """The name of this channel in the deliveries of notices."""
+OFF = "off:"
+"""How the keys begin of the lines that say that Slack is switched off."""
 
 
 @dataclass(frozen=True)
@@ -179,13 +181,28 @@ class Outgoing:
         """Every message of an incident, wherever it stands, in order."""
         return self._rows(_COLUMNS.incident == incident)
 
-    def open(self, lane: str) -> list[Wanted]:
-        """What of a lane is not yet as it is wanted, in order."""
-        return self._rows((_COLUMNS.lane == lane) & _OPEN)
+    def open(self, lane: str, only: str = "") -> list[Wanted]:
+        """What of a lane is not yet as it is wanted, in order; ``only`` what has a key that begins so."""
+        return self._rows((_COLUMNS.lane == lane) & _OPEN & _COLUMNS.key.startswith(only, autoescape=True))
 
-    def due(self) -> dict[str, float]:
-        """Lanes with something to do, and when the next of it is to be tried."""
-        busy = select(_COLUMNS.lane, _COLUMNS.state, _COLUMNS.next_try).where(_OPEN).order_by(_COLUMNS.position)
+    def off_lines(self) -> list[Wanted]:
+        """Every line that says, or said, that Slack is switched off."""
+        return self._rows(_COLUMNS.key.startswith(OFF, autoescape=True))
+
+    def open_channels(self) -> list[Lane]:
+        """Channels of incidents, and the main one, that are made and not archived."""
+        here = slack_channels.c.channel.is_not(None) & ~slack_channels.c.lane.startswith("person:", autoescape=True)
+        with self._database.reading() as connection:
+            found = [_lane(row) for row in connection.execute(select(slack_channels).where(here)).mappings()]
+        return [lane for lane in found if not lane.done.get("archived")]
+
+    def due(self, only: str = "") -> dict[str, float]:
+        """Lanes with something to do, and when the next of it is to be tried.
+
+        ``only``: counting messages with keys that begin so, and no work on channels.
+        """
+        wanted = _OPEN & _COLUMNS.key.startswith(only, autoescape=True)
+        busy = select(_COLUMNS.lane, _COLUMNS.state, _COLUMNS.next_try).where(wanted).order_by(_COLUMNS.position)
         known = select(slack_channels).where(or_(slack_channels.c.state == "due", slack_channels.c.channel.is_(None)))
         found: dict[str, float] = {}
         queued: set[str] = set()
@@ -199,7 +216,7 @@ class Outgoing:
             for row in connection.execute(known):
                 if row.channel is None:
                     found.pop(row.lane, None)
-                if row.state == "due" and row.wanted != "{}":
+                if row.state == "due" and row.wanted != "{}" and not only:
                     found[row.lane] = min(found.get(row.lane, row.next_try), row.next_try)
         return found
 
@@ -301,16 +318,18 @@ class Outgoing:
     def _lane(self, condition: Any) -> Lane | None:
         with self._database.reading() as connection:
             row = connection.execute(select(slack_channels).where(condition)).mappings().first()
-        if row is None:
-            return None
-        kept = {name: row[name] for name in Lane.__dataclass_fields__}
-        return Lane(**{**kept, "wanted": json.loads(row["wanted"]), "done": json.loads(row["done"])})
+        return _lane(row) if row is not None else None
 
 
 def _ensure(connection: Connection, lane: str, incident: str | None) -> None:
     if connection.execute(select(slack_channels.c.lane).where(slack_channels.c.lane == lane)).first() is None:
         row = {"lane": lane, "incident": incident, "state": "due", "wanted": "{}", "done": "{}"}
         connection.execute(insert(slack_channels), row | {"until": 0.0, "attempts": 0, "next_try": 0.0})
+
+
+def _lane(row: RowMapping) -> Lane:
+    kept = {name: row[name] for name in Lane.__dataclass_fields__}
+    return Lane(**{**kept, "wanted": json.loads(row["wanted"]), "done": json.loads(row["done"])})
 
 
 def _wanted(row: RowMapping) -> Wanted:

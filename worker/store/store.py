@@ -15,9 +15,10 @@ from worker.store.inbox import Inbox
 from worker.store.incidents import Incidents
 from worker.store.journal import Journal
 from worker.store.keys import SigningKey
-from worker.store.outbox import Drafts, Hold, Notices
+from worker.store.outbox import Drafts, Notices, Switch
 from worker.store.pages import Contacts, Pages
 from worker.store.people import People
+from worker.store.schema import hold
 from worker.store.slack import Slack
 from worker.store.standing import Standing
 from worker.store.together import Together
@@ -50,7 +51,7 @@ class Store:
         self.notices = Notices(self._database)
         self.contacts = Contacts(self._database)
         self.pages = Pages(self._database)
-        self.hold = Hold(self._database)
+        self.hold = Switch(self._database, hold)
         self.standing = Standing(self._database, self.people)
         self.drafts = Drafts(self._database, home)
         self.inbox = Inbox(self._database)
