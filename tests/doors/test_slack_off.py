@@ -111,6 +111,7 @@ async def test_the_home_says_so_until_it_is_on(house, peer):
     await bo.open_home()
     await bo.until(lambda: "switched off in Slack" in str(bo.home))
     await switch(house, "cleo", "DELETE")
+    await bo.open_home()
     await bo.until(lambda: "Start an incident" in str(bo.home))
 
 
