@@ -50,7 +50,7 @@ def _line_after(at: str, mode: str) -> Message:
 
 def _mode(records: Mapping[str, Mapping[str, Any]], incident: str | None) -> str:
     """Of an incident; of the main channel that of all incidents."""
-    if incident in records:
+    if incident and incident in records:
         return str(records[incident]["mode"])
     return "exercise" if {each["mode"] for each in records.values()} == {"exercise"} else "live"
 
