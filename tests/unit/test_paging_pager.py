@@ -12,7 +12,7 @@ from worker.desk.times import stamp
 from worker.paging.channels import Call, Undelivered
 from worker.paging.oncall import OnCall
 from worker.paging.pager import Pager
-from worker.settings_paging import PagingSettings
+from worker.settings_paging import MailSettings, PagingSettings
 from worker.store import Store
 
 LATER = timedelta(hours=12)
@@ -44,10 +44,21 @@ def incident(store: Store) -> str:
     return store.incidents.open(title="T", kind="unknown", severity=4, facts={}, opened_by="amal")
 
 
-def pager(store: Store, *, calendars: dict[str, Path] | None = None, **channels: Any) -> Pager:
+def pager(store: Store, *, calendars: dict[str, Path] | None = None, listed: Any = (), **channels: Any) -> Pager:
     """A pager with these channels."""
-    settings = PagingSettings(rule="mail 0m, webhook 2m", times=1)
+    mail = MailSettings(host="127.0.0.1", sender="stanch@acme.example", list=listed)
+    settings = PagingSettings(rule="mail 0m, webhook 2m", times=1, mail=mail)
     return Pager(store, channels, settings, OnCall(calendars or {}, {}, None))
+
+
+def shift(*names: str) -> str:
+    """A calendar by which these are on call all the time."""
+    events = "".join(
+        f"BEGIN:VEVENT\nUID:{name}\nDTSTART:20260101T000000Z\nDTEND:20260102T000000Z\nRRULE:FREQ=DAILY\n"
+        f"SUMMARY:{name}\nEND:VEVENT\n"
+        for name in names
+    )
+    return f"BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\n{events}END:VCALENDAR\n".replace("\n", "\r\n")
 
 
 def page(incident: str, name: str = "n1", **more: Any) -> Notice:
@@ -168,10 +179,7 @@ async def test_a_faster_world_pages_faster(store: Store, incident: str) -> None:
 async def test_a_persons_own_rule_and_the_schedule_come_first(store: Store, incident: str, tmp_path: Path) -> None:
     store.contacts.set("bo", {"mail": "bo@acme.example", "webhook": "https://bo.example", "rule": "webhook 0m"})
     calendar = tmp_path / "crm.ics"
-    calendar.write_text(
-        "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:x\nBEGIN:VEVENT\nUID:1\nDTSTART:20260101T000000Z\n"
-        "DTEND:20260102T000000Z\nRRULE:FREQ=DAILY\nSUMMARY:bo\nEND:VEVENT\nEND:VCALENDAR\n".replace("\n", "\r\n")
-    )
+    calendar.write_text(shift("bo"))
     store.notices.put([page(incident)])
     mail, webhook = Bell(), Bell()
     await pager(store, mail=mail, webhook=webhook, calendars={"crm_owner": calendar}).turn()
@@ -185,3 +193,88 @@ async def test_a_schedule_that_cannot_be_read_silences_nothing(store: Store, inc
     assert mail.taken == [("amal", "")]
     opened = next(each for each in store.journal.entries(incident) if each["kind"] == "page.opened")
     assert b"everybody with the role" in store.evidence.read(opened["body"]["text_ref"])
+
+
+async def test_who_is_on_call_together_is_woken_together(store: Store, incident: str, tmp_path: Path) -> None:
+    store.people.add("eve", ["crm_owner"])
+    calendar = tmp_path / "crm.ics"
+    calendar.write_text(shift("bo", "eve"))
+    store.notices.put([page(incident)])
+    mail, now = Bell(), datetime.now(UTC)
+    paging = pager(store, mail=mail, webhook=Bell(), calendars={"crm_owner": calendar})
+    await paging.turn(now)
+    assert [person for person, _ in mail.taken] == ["bo", "eve"]
+    await paging.turn(now + timedelta(minutes=2, seconds=1))
+    await paging.turn(now + timedelta(minutes=7, seconds=2))
+    assert [person for person, _ in mail.taken] == ["bo", "eve", "amal"]
+
+
+@pytest.mark.parametrize(
+    ("to", "listed", "copies"),
+    [
+        (("page", "mail", "role:crm_owner"), ("a@x.example", "b@x.example"), ["list:0", "list:1"]),
+        (("page", "mail", "role:crm_owner"), (), ["amal", "bo"]),
+    ],
+)
+async def test_what_is_told_by_page_and_by_mail_goes_both_ways(
+    store: Store, incident: str, to: tuple[str, ...], listed: tuple[str, ...], copies: list[str]
+) -> None:
+    store.notices.put([page(incident, to=to)])
+    mail = Bell()
+    await pager(store, mail=mail, webhook=Bell(), listed=listed).turn()
+    assert [person for person, _ in mail.taken] == [*copies, "amal"]
+    assert [address for _, address in mail.taken][: len(listed)] == list(listed)
+    assert len({call.key for call in mail.calls}) == 3
+    assert [call.subject.startswith("PAGE ") for call in mail.calls] == [False, False, True]
+    assert [any(" ack " in line for line in call.todo) for call in mail.calls] == [False, False, True]
+    assert told(store, incident)["state"] == "delivered"
+
+
+async def test_a_copy_by_mail_wakes_nobody(store: Store, incident: str) -> None:
+    store.notices.put([page(incident, to=("page", "mail"))])
+    store.notices.delivered("n1", "mail", stamp())
+    assert told(store, incident)["state"] == "undelivered"
+
+
+@pytest.mark.parametrize("listed", [("a@x.example", "b@x.example", "c@x.example"), ()])
+async def test_what_is_told_by_mail_alone_goes_out_once_and_nobody_is_paged(
+    store: Store, incident: str, listed: tuple[str, ...]
+) -> None:
+    store.notices.put([page(incident, to=("mail",), urgency=Urgency.NORMAL)])
+    mail, now = Bell(), datetime.now(UTC)
+    paging = pager(store, mail=mail, listed=listed)
+    for later in (timedelta(0), LATER):
+        await paging.turn(now + later)
+    assert [address for _, address in mail.taken] == list(listed)
+    assert told(store, incident)["page"]["status"] == "ended"
+    assert "page.unanswered" not in kinds(store, incident)
+    opened = next(each for each in store.journal.entries(incident) if each["kind"] == "page.opened")
+    if not listed:
+        assert b"paging.mail.list" in store.evidence.read(opened["body"]["text_ref"])
+
+
+async def test_what_a_process_was_sending_when_it_died_is_sent_again_under_the_same_key(
+    store: Store, incident: str
+) -> None:
+    begun = asyncio.Event()
+
+    class Stuck(Bell):
+        async def send(self, page: Call, person: str, address: str) -> None:
+            await super().send(page, person, address)
+            begun.set()
+            await asyncio.Event().wait()
+
+    store.notices.put([page(incident)])
+    stuck, mail, lease = Stuck(), Bell(), timedelta(seconds=0.3)
+    settings = PagingSettings(rule="mail 0m", times=1)
+    dying = asyncio.create_task(Pager(store, {"mail": stuck}, settings, OnCall({}, {}, None), lease=lease).turn())
+    await begun.wait()
+    dying.cancel()
+    await asyncio.gather(dying, return_exceptions=True)
+    other = pager(store, mail=mail)
+    await other.turn()
+    assert mail.taken == []
+    await asyncio.sleep(0.35)
+    await other.turn()
+    assert [call.key for call in mail.calls] == [call.key for call in stuck.calls]
+    assert kinds(store, incident).count("page.sent") == 1

@@ -45,7 +45,7 @@ def walk(chain: Chain, fates: list[bool]) -> list[tuple[Link, datetime]]:
 
 def test_silence_pages_again_and_then_the_next() -> None:
     rules = {"amal": parse_rule("slack 0m, mail 2m"), "bo": parse_rule("mail 1m")}
-    tried = walk(chain_of(["amal", "bo"], rules, NOW, times=2), [True])
+    tried = walk(chain_of([["amal"], ["bo"]], rules, NOW, times=2), [True])
     assert [(link.person, link.channel, (at - NOW).total_seconds() / 60) for link, at in tried] == [
         ("amal", "slack", 0),
         ("amal", "mail", 2),
@@ -58,13 +58,13 @@ def test_silence_pages_again_and_then_the_next() -> None:
 
 def test_after_a_failed_method_the_next_is_tried_at_once() -> None:
     rules = {"amal": parse_rule("slack 0m, pagerduty 2m, mail 5m")}
-    tried = walk(chain_of(["amal"], rules, NOW, times=1), [False, True, True])
+    tried = walk(chain_of([["amal"]], rules, NOW, times=1), [False, True, True])
     assert [(at - NOW).total_seconds() for _, at in tried] == [0, 0, 180]
 
 
 def test_whom_nothing_reaches_does_not_hold_up_the_next() -> None:
     rules = {"amal": parse_rule("mail 0m"), "bo": parse_rule("mail 0m")}
-    tried = walk(chain_of(["amal", "bo"], rules, NOW, times=2), [False])
+    tried = walk(chain_of([["amal"], ["bo"]], rules, NOW, times=2), [False])
     assert (tried[2][0].person, tried[2][1] - NOW) == ("bo", timedelta(seconds=30))
 
 
@@ -73,14 +73,44 @@ METHODS = st.lists(
 ).map(lambda found: tuple(sorted(found, key=lambda method: method.after)))
 
 
-@given(st.lists(METHODS, max_size=4), st.integers(1, 4), st.lists(st.booleans(), min_size=1, max_size=8))
+def test_who_is_on_call_together_is_paged_together_and_nobody_twice() -> None:
+    rules = {name: parse_rule("mail 0m, slack 2m") for name in ("amal", "bo", "cleo")}
+    tried = walk(chain_of([["amal", "bo"], ["amal"], ["bo"], ["cleo"]], rules, NOW, times=1), [True])
+    assert [(link.person, link.channel, (at - NOW).total_seconds() / 60) for link, at in tried] == [
+        ("amal", "mail", 0),
+        ("bo", "mail", 0),
+        ("amal", "slack", 2),
+        ("bo", "slack", 2),
+        ("cleo", "mail", 7),
+        ("cleo", "slack", 9),
+    ]
+
+
+@pytest.mark.parametrize("fate", [True, False])
+def test_nobody_waits_for_a_copy(fate: bool) -> None:
+    tried = walk(chain_of([["amal"]], {"amal": parse_rule("slack 1m")}, NOW, times=1, copies=["x", "y", "x"]), [fate])
+    assert [(link.person, link.copy, (at - NOW).total_seconds()) for link, at in tried] == [
+        ("x", True, 0),
+        ("y", True, 0),
+        ("amal", False, 60),
+    ]
+
+
+@given(
+    st.lists(METHODS, max_size=4),
+    st.integers(1, 4),
+    st.lists(st.booleans(), min_size=1, max_size=8),
+    st.integers(0, 4),
+    st.lists(st.sampled_from(["x", "y"]), max_size=2, unique=True),
+)
 def test_a_chain_is_never_silent_never_doubles_keeps_order_and_ends(
-    methods: list[tuple[Method, ...]], times: int, fates: list[bool]
+    methods: list[tuple[Method, ...]], times: int, fates: list[bool], together: int, copies: list[str]
 ) -> None:
     rules = {f"p{number}": rule for number, rule in enumerate(methods)}
-    chain = chain_of([*rules, *rules], rules, NOW, times=times)
+    turns = [[*rules][:together], *([person] for person in rules)]
+    chain = chain_of(turns, rules, NOW, times=times, copies=copies)
     tried = walk(chain, fates)
     assert [link for link, _ in tried] == list(chain.links), "each once, in order"
-    assert len(tried) == times * sum(map(len, methods))
+    assert len(tried) == times * sum(map(len, methods)) + len(copies)
     instants = [at for _, at in tried]
     assert instants == sorted(instants)

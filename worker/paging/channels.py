@@ -38,6 +38,7 @@ class Call:
         text: What is needed, in a line.
         todo: What to do, in lines.
         fields: Further words for machines: ids, counts, severity.
+        wakes: Whether somebody is to answer; a copy only tells.
     """
 
     key: str
@@ -49,6 +50,7 @@ class Call:
     todo: tuple[str, ...] = ()
     link: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
+    wakes: bool = True
 
     @property
     def subject(self) -> str:
@@ -58,7 +60,8 @@ class Call:
     @property
     def headline(self) -> str:
         """The whole of what is needed, marked where it is not real."""
-        return f"{'EXERCISE, nothing is real: ' if self.mode == 'exercise' else ''}PAGE {self.text}"
+        marked = "EXERCISE, nothing is real: " if self.mode == "exercise" else ""
+        return f"{marked}{'PAGE ' if self.wakes else ''}{self.text}"
 
 
 class PageChannel(Protocol):

@@ -12,9 +12,11 @@ from worker.desk.entries import entry_of
 from worker.desk.open_incidents import CLOSED
 from worker.desk.times import stamp
 from worker.paging.channels import PageChannel, Undelivered
+from worker.paging.hearing import Hearing
 from worker.paging.oncall import OnCall, ScheduleUnreadable
 from worker.paging.pagerduty import PagerDuty
 from worker.paging.rules import Chain, Link, Method, after, chain_of, due, parse_rule, unanswered
+from worker.paging.stops import acknowledge, stop
 from worker.paging.whom import COMMANDER, WorldTime, call_of, context_of, key_of, opens_at, severity_of
 from worker.settings_paging import PagingSettings
 from worker.store import Store
@@ -37,13 +39,20 @@ class Pager:
         channels: By the name that a rule writes.
         settings: Rules and times.
         oncall: Schedules.
+        lease: Real time for which a page is one process's alone while it sends.
     """
 
     def __init__(
-        self, store: Store, channels: Mapping[str, PageChannel], settings: PagingSettings, oncall: OnCall
+        self,
+        store: Store,
+        channels: Mapping[str, PageChannel],
+        settings: PagingSettings,
+        oncall: OnCall,
+        *,
+        lease: timedelta = LEASE,
     ) -> None:
         self._store, self._channels, self._settings, self._oncall = store, dict(channels), settings, oncall
-        self._settled: set[tuple[str, str]] = set()
+        self._lease = lease
 
     async def keep_paging(self, *, every: float = TICK) -> None:
         """Page what is to be paged, again and again, until cancelled. A slow channel holds up its own page only."""
@@ -105,23 +114,24 @@ class Pager:
             ]
             decided = notice.body.get("by")
             by = ", ".join(map(str, decided)) if isinstance(decided, list) else ""
-            _end(store, notice.incident, "acknowledged" if by else "ended", by, alike)
+            stop(store, notice.incident, "acknowledged" if by else "ended", by, alike)
         now = WorldTime(context_of(store, notice.incident, notice.run)).of(real)
         opens = None
         if record is not None and record["status"] not in CLOSED:
             severity, given = severity_of(record), self._settings
             opens = opens_at(store, notice, severity, now, high_from=given.high_from, share=given.share)
-        if opens is None:
-            mailed = "mail" in notice.to and "mail" in self._channels and record is not None
-            pages.open(notice, "waiting" if mailed else "none", {"opens": stamp(now), "mail": True} if mailed else {})
-        else:
+        if opens is not None:
             pages.open(notice, "waiting", {"opens": stamp(opens)})
+        elif "mail" in notice.to and "mail" in self._channels and record is not None:
+            pages.open(notice, "waiting", {"opens": stamp(now), "copies_only": True})
+        else:
+            pages.open(notice, "none", {})
 
     async def _walk(self, page: Page, real: datetime) -> None:
         store = self._store
         record = store.incidents.get(page.incident)
         if record is None or record["status"] in CLOSED:
-            _end(store, page.incident, "ended", "", [page.id])
+            stop(store, page.incident, "ended", "", [page.id])
             return
         context = context_of(store, page.incident, page.notice.run)
         world = WorldTime(context)
@@ -143,7 +153,7 @@ class Pager:
                     self._nobody(page)
                 return
             current = datetime.now(UTC)
-            if not store.pages.claim(page, stamp(current), stamp(current + LEASE)):
+            if not store.pages.claim(page, stamp(current), stamp(current + self._lease)):
                 return
             problem = await self._send(page, link, severity_of(record), str(record.get("mode", "live")))
             now = world.of(real + (datetime.now(UTC) - begun))
@@ -155,37 +165,45 @@ class Pager:
 
     async def _begin(self, page: Page, now: datetime) -> Page | None:
         """The page with its chain; ``None`` if somebody else began it."""
-        people, problems = await self._whom(page.notice, now)
+        only = bool(page.state.get("copies_only"))
+        turns, problems = ([], []) if only else await self._whom(page.notice, now)
+        people = [person for turn in turns for person in turn]
+        copies = self._copies(page.notice)
         rules = {person: self._rule(person) for person in people}
-        if page.state.get("mail"):
-            listed = self._settings.mail.list if self._settings.mail is not None else ()
-            people = [f"list:{number}" for number in range(len(listed))] or people
-            rules = {person: (Method("mail", 0),) for person in people}
-        times = 1 if page.state.get("mail") else self._settings.times
-        chain = chain_of(people, rules, now, times=times)
+        chain = chain_of(turns, rules, now, times=self._settings.times, copies=copies)
+        if only and not copies:
+            problems.append("nobody is named to mail it to: set paging.mail.list, or name roles")
         state = {**page.state, "attempts": [], **_kept(chain)}
         with self._store.transaction():
             if not self._store.pages.save(page, "open", state):
                 return None
-            body: dict[str, Json] = {"page": page.id, "step": page.notice.step, "people": len(people)}
+            body: dict[str, Json] = {"page": page.id, "step": page.notice.step, "people": len({*people, *copies})}
             text = "; ".join(problems)
             entry = entry_of("stanch", "pager", "page.opened", body, text, key=f"page/{page.id}/opened")
             self._store.journal.append(page.incident, [entry])
         return Page(page.id, page.incident, "open", state, page.version + 1, page.notice)
 
-    async def _whom(self, notice: Notice, now: datetime) -> tuple[list[str], list[str]]:
-        """Whom to page, in order, and what of the schedules could not be read."""
+    async def _whom(self, notice: Notice, now: datetime) -> tuple[list[list[str]], list[str]]:
+        """Whom to page, turn by turn, and what of the schedules could not be read."""
         everybody, contacts = self._store.people.list(), self._store.contacts.all()
-        roles = [each.removeprefix("role:") for each in notice.to if each.startswith("role:")]
-        found = [each.removeprefix("person:") for each in notice.to if each.startswith("person:")]
+        turns = [[each.removeprefix("person:")] for each in notice.to if each.startswith("person:")]
         problems = []
-        for role in dict.fromkeys((*roles, *(() if "mail" in notice.to else (COMMANDER,)))):
+        for role in dict.fromkeys((*_roles(notice), COMMANDER)):
             try:
-                found += await self._oncall.names(role, now, everybody, contacts)
+                turns.append(await self._oncall.names(role, now, everybody, contacts))
             except ScheduleUnreadable as error:
                 problems.append(f"{role}: {error}; everybody with the role is paged")
-            found += [person.name for person in everybody if role in person.roles]
-        return list(dict.fromkeys(found)), problems
+            turns += [[person.name] for person in everybody if role in person.roles]
+        return turns, problems
+
+    def _copies(self, notice: Notice) -> list[str]:
+        """Who gets a mail of it, without being paged: ``list:N``, or people of the named roles."""
+        if "mail" not in notice.to or "mail" not in self._channels:
+            return []
+        listed = self._settings.mail.list if self._settings.mail is not None else ()
+        wanted = set(_roles(notice))
+        people = [person.name for person in self._store.people.list() if wanted & set(person.roles)]
+        return [f"list:{number}" for number in range(len(listed))] or people
 
     def _rule(self, person: str) -> tuple[Method, ...]:
         own = self._store.contacts.all().get(person, {}).get("rule")
@@ -200,8 +218,8 @@ class Pager:
         channel = self._channels.get(link.channel)
         if channel is None:
             return f"{link.channel} is not set up here"
-        key = key_of(page.notice, link.person, link.time)
-        call = call_of(page.notice, key, mode, severity, self._settings.url)
+        key = key_of(page.notice, f"copy:{link.person}" if link.copy else link.person, link.time)
+        call = call_of(page.notice, key, mode, severity, self._settings.url, wakes=not link.copy)
         try:
             async with asyncio.timeout(SEND):
                 await channel.send(call, link.person, self._address(link.person, link.channel))
@@ -227,23 +245,23 @@ class Pager:
             state = {**current.state, "attempts": [*current.state["attempts"], attempt]}
             if current.version == page.version:
                 state |= _kept(moved)
-            if page.state.get("mail") and moved.over:
-                store.pages.save(current, "ended", state)
-            else:
-                store.pages.save(current, current.status, state)
+            store.pages.save(current, current.status, state)
             (store.notices.failed if problem else store.notices.delivered)(
-                page.id, f"page:{link.channel}", at, *((problem,) if problem else ())
+                page.id, "mail" if link.copy else f"page:{link.channel}", at, *((problem,) if problem else ())
             )
             kind = "page.failed" if problem else "page.sent"
             body: dict[str, Json] = {"page": page.id, "channel": link.channel, "person": link.person}
             entry = entry_of("stanch", "pager", kind, body, problem, key=f"page/{page.id}/{number}")
             store.journal.append(page.incident, [entry])
-        going = current.version == page.version and not (page.state.get("mail") and moved.over)
+        going = current.version == page.version
         return Page(page.id, page.incident, "open", state, current.version + 1, page.notice) if going else None
 
     def _nobody(self, page: Page) -> None:
         """Say that a chain has ended."""
         store = self._store
+        if page.state.get("copies_only"):
+            store.pages.save(page, "ended", page.state)
+            return
         text = f"{page.incident}: nobody answered the page" + (f" for {page.notice.step}." if page.notice.step else ".")
         with store.transaction():
             if not store.pages.save(page, "unanswered", page.state):
@@ -264,63 +282,12 @@ class Pager:
     async def listen(self) -> None:
         """Hear acknowledgements given in PagerDuty, and tell it of those given elsewhere."""
         channel = self._channels.get("pagerduty")
-        if not isinstance(channel, PagerDuty):
-            return
-        if channel.hears:
-            for page in await self._store.call(self._store.pages.of_status, "open"):
-                await self._hear(channel, page)
-        for page in await self._store.call(self._store.pages.of_status, "acknowledged", "ended", "unanswered"):
-            record = self._store.incidents.get(page.incident)
-            over = page.status == "ended" or record is None or record["status"] in CLOSED
-            if page.status == "unanswered" and not over:
-                continue
-            verb = "resolve" if over else "acknowledge"
-            if (page.id, verb) in self._settled:
-                continue
-            try:
-                for key, person in _keys(page):
-                    tell = channel.resolve if over else channel.acknowledge
-                    await tell(key, self._address(person, "pagerduty"))
-            except Undelivered as error:
-                log.warning("PagerDuty was not told about %s: %s", page.id, error)
-                continue
-            self._settled.add((page.id, verb))
-
-    async def _hear(self, channel: PagerDuty, page: Page) -> None:
-        contacts = self._store.contacts.all()
-        for key, person in _keys(page):
-            try:
-                user = await channel.acknowledged(key)
-            except Undelivered as error:
-                log.warning("PagerDuty cannot be asked about %s: %s", page.id, error)
-                return
-            if user is not None:
-                names = (name for name, contact in contacts.items() if contact.get("pagerduty") == user)
-                acknowledge(self._store, page.incident, next(names, person), page.id, door="pagerduty")
-                return
+        if isinstance(channel, PagerDuty):
+            await Hearing(self._store, channel).listen()
 
 
-def acknowledge(store: Store, incident: str, person: str, page: str | None = None, door: str = "pager") -> list[str]:
-    """Stop an incident's pages, or one, because somebody has it; their ids."""
-    return _end(store, incident, "acknowledged", person, None if page is None else [page], door)
-
-
-def _end(store: Store, incident: str, status: str, by: str, only: list[str] | None, door: str = "pager") -> list[str]:
-    with store.transaction():
-        ended = store.pages.end(incident, status, by=by, only=only)
-        entries = [
-            entry_of(by or "stanch", door, f"page.{status}", {"page": page}, key=f"page/{page}/{status}")
-            for page in ended
-        ]
-        if entries:
-            store.journal.append(incident, entries)
-    return ended
-
-
-def _keys(page: Page) -> list[tuple[str, str]]:
-    """What PagerDuty took of a page: keys of its incidents there, and whom they were for."""
-    taken = [each for each in page.state.get("attempts", ()) if each["channel"] == "pagerduty" and not each["error"]]
-    return [(key_of(page.notice, each["person"], each["time"]), each["person"]) for each in taken]
+def _roles(notice: Notice) -> list[str]:
+    return [each.removeprefix("role:") for each in notice.to if each.startswith("role:")]
 
 
 def _kept(chain: Chain) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Whom to page when: rules, and the pure machine that walks them.
 
-A page is a list of ``Link``: every method of each person's rule, so many times a person, one person after another.
+A page is a list of ``Link``. Each *turn* is one person, or those who are on call together; the methods of their rules
+are gone through so many times, then comes the next turn. Copies by mail go out before, and nobody waits for them.
 """
 
 import re
@@ -12,7 +13,7 @@ CHANNELS = ("slack", "pagerduty", "mail", "webhook")
 MOST = 10
 LONGEST = timedelta(days=1)
 HURRY = timedelta(seconds=30)
-"""Before the same person is tried again whom no channel could reach at all."""
+"""Before those are tried again whom no channel could reach at all."""
 _METHOD = re.compile(r"\s*([a-z]+)\s+(\d{1,5})([smh])\s*\Z")
 _UNITS = {"s": 1, "m": 60, "h": 3600}
 
@@ -27,19 +28,24 @@ class Method:
 
 @dataclass(frozen=True)
 class Link:
-    """One attempt of a chain: the ``time``-th (from 0) round of a person, by a channel, so late in the round."""
+    """One attempt of a chain: the ``time``-th (from 0) round of a turn, to a person by a channel, so late in the round.
+
+    To a ``copy`` no answer is expected.
+    """
 
     person: str
     time: int
     channel: str
     after: int
+    turn: int = 0
+    copy: bool = False
 
 
 @dataclass(frozen=True)
 class Chain:
     """Where a page stands. ``cursor`` is the next link; at ``due`` it is tried, or nobody has answered.
 
-    ``taken`` says whether some channel took the page in this round of this person.
+    ``taken`` says whether some channel took the page in this round of this turn.
     """
 
     links: tuple[Link, ...]
@@ -75,16 +81,24 @@ def parse_rule(text: str) -> tuple[Method, ...]:
     return tuple(methods)
 
 
-def chain_of(people: Sequence[str], rules: Mapping[str, Sequence[Method]], now: datetime, *, times: int) -> Chain:
-    """The chain of a page that begins now."""
-    links = tuple(
-        Link(person, time, method.channel, method.after)
-        for person in dict.fromkeys(people)
-        for time in range(times)
-        for method in rules[person]
-    )
+def chain_of(
+    turns: Sequence[Sequence[str]],
+    rules: Mapping[str, Sequence[Method]],
+    now: datetime,
+    *,
+    times: int,
+    copies: Sequence[str] = (),
+) -> Chain:
+    """The chain of a page that begins now; nobody has two turns. ``copies`` get a mail each at once."""
+    links, seen = [Link(person, 0, "mail", 0, -1, True) for person in dict.fromkeys(copies)], set[str]()
+    for number, turn in enumerate(turns):
+        together = [person for person in dict.fromkeys(turn) if person not in seen]
+        seen |= set(together)
+        for time in range(times):
+            found = [Link(who, time, way.channel, way.after, number) for who in together for way in rules[who]]
+            links += sorted(found, key=lambda link: link.after)
     first = timedelta(seconds=links[0].after) if links else timedelta(0)
-    return Chain(links, 0, now + first)
+    return Chain(tuple(links), 0, now + first)
 
 
 def due(chain: Chain, now: datetime) -> Link | None:
@@ -96,12 +110,14 @@ def after(chain: Chain, now: datetime, *, taken: bool, gap: timedelta) -> Chain:
     """The chain once its current link was tried: later if the channel took it, at once if it failed."""
     this, reached = chain.links[chain.cursor], chain.taken or taken
     following = chain.links[chain.cursor + 1] if chain.cursor + 1 < len(chain.links) else None
-    if following is not None and (following.person, following.time) == (this.person, this.time):
+    if following is not None and (following.turn, following.time) == (this.turn, this.time):
         pause = timedelta(seconds=following.after - this.after) if taken else timedelta(0)
         return replace(chain, cursor=chain.cursor + 1, due=now + pause, taken=reached)
-    if reached:
+    if this.copy:
+        pause = timedelta(0)
+    elif reached:
         pause = gap
-    elif following is not None and following.person == this.person:
+    elif following is not None and following.turn == this.turn:
         pause = min(gap, HURRY)
     else:
         pause = timedelta(0)

@@ -72,8 +72,8 @@ def key_of(notice: Notice, person: str, time: int) -> str:
     return "stanch/" + sha256_hex(f"{notice.id}\n{notice.at}\n{person}\n{time}")
 
 
-def call_of(notice: Notice, key: str, mode: str, severity: int, url: str | None) -> Call:
-    """The words of a page: what is needed, and what to type."""
+def call_of(notice: Notice, key: str, mode: str, severity: int, url: str | None, *, wakes: bool = True) -> Call:
+    """The words of a page, or of a copy that wakes nobody: what is needed, and what to type."""
     body, incident = notice.body, notice.incident
     if body.get("kind") == "gate":
         text = f"{incident} severity {severity}: decide {notice.step}: {body.get('question', '')}"
@@ -95,7 +95,8 @@ def call_of(notice: Notice, key: str, mode: str, severity: int, url: str | None)
         mode=mode,
         severity=severity,
         text=text,
-        todo=(*todo, *stop),
+        todo=(*todo, *stop) if wakes else todo,
+        wakes=wakes,
         link=f"{url.rstrip('/')}/v1/incidents/{incident}" if url else "",
         fields={"step": notice.step or "", "run": notice.run or ""},
     )

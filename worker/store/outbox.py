@@ -67,7 +67,7 @@ class Notices:
         """An incident's notices, oldest first, with ``state``, ``delivered`` (channel to instant) and ``page``.
 
         A page is delivered when a channel that wakes people took it or a person acknowledged it: what a terminal
-        printed wakes nobody. A page that nobody answered is undelivered, whatever was sent.
+        printed, or a mail that only tells, wakes nobody. A page that nobody answered is undelivered, whatever was sent.
         """
         mine = select(notices.c.id, notices.c.notice).where(notices.c.incident == incident)
         with self._database.reading() as connection:
@@ -91,7 +91,7 @@ def _page(state: Mapping[str, Any]) -> dict[str, Any]:
 def _told(notice: dict[str, Any], taken: dict[str, str], page: dict[str, Any] | None) -> dict[str, Any]:
     good = bool(taken)
     if notice.get("urgency") == "page":
-        good = any(channel != "terminal" for channel in taken)
+        good = any(channel not in ("terminal", "mail") for channel in taken)
     if page is not None and page["status"] in ("acknowledged", "unanswered"):
         good = page["status"] == "acknowledged"
     shown = {**notice, "state": "delivered" if good else "undelivered", "delivered": taken}

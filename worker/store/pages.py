@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, delete, insert, or_, select, update
 
 from playbooks.contract import Notice
 from worker.store.database import Database, dumps
@@ -17,7 +17,10 @@ GOING = ("waiting", "open")
 
 @dataclass(frozen=True)
 class Page:
-    """A page with its notice. ``version`` changes with every write; ``state`` is the pager's own."""
+    """A page with its notice. ``version`` changes with every write; ``state`` is the pager's own.
+
+    ``settled`` is what the other side was told last since then.
+    """
 
     id: str
     incident: str
@@ -25,6 +28,7 @@ class Page:
     state: dict[str, Any]
     version: int
     notice: Notice
+    settled: str = ""
 
 
 class Contacts:
@@ -68,14 +72,22 @@ class Pages:
 
     def of_status(self, *statuses: str, incident: str | None = None) -> list[Page]:
         """Pages of these statuses, oldest first."""
-        wanted = (
-            select(pages, notices.c.notice)
-            .join(notices, notices.c.id == pages.c.id)
-            .where(pages.c.status.in_(statuses))
-            .order_by(notices.c.position)
-        )
-        if incident is not None:
-            wanted = wanted.where(pages.c.incident == incident)
+        wanted = pages.c.status.in_(statuses)
+        return self._found(wanted if incident is None else and_(wanted, pages.c.incident == incident))
+
+    def unsettled(self, last: str) -> list[Page]:
+        """Pages that have ended and of which the other side has not yet been told the ``last`` there is to tell."""
+        ended = pages.c.status.in_(("acknowledged", "ended", "unanswered"))
+        return self._found(and_(ended, or_(pages.c.settled.is_(None), pages.c.settled != last)))
+
+    def settle(self, page: Page, told: str) -> None:
+        """Keep what the other side was told, unless the page has changed since it was read."""
+        wanted = update(pages).where(pages.c.id == page.id, pages.c.version == page.version)
+        with self._database.transaction() as connection:
+            connection.execute(wanted.values(settled=told))
+
+    def _found(self, condition: ColumnElement[bool]) -> list[Page]:
+        wanted = select(pages, notices.c.notice).join(notices, notices.c.id == pages.c.id).where(condition)
         with self._database.reading() as connection:
             return [
                 Page(
@@ -85,8 +97,9 @@ class Pages:
                     json.loads(row.state),
                     row.version,
                     Notice.model_validate_json(row.notice),
+                    row.settled or "",
                 )
-                for row in connection.execute(wanted)
+                for row in connection.execute(wanted.order_by(notices.c.position))
             ]
 
     def claim(self, page: Page, now: str, until: str) -> bool:
@@ -99,7 +112,7 @@ class Pages:
     def save(self, page: Page, status: str, state: dict[str, Any]) -> bool:
         """Write where a page stands now and give it free; not if somebody has changed it since it was read."""
         wanted = update(pages).where(pages.c.id == page.id, pages.c.version == page.version)
-        row = {"status": status, "state": dumps(state), "version": page.version + 1, "lease": None}
+        row = {"status": status, "state": dumps(state), "version": page.version + 1, "lease": None, "settled": None}
         with self._database.transaction() as connection:
             return connection.execute(wanted.values(**row)).rowcount == 1
 

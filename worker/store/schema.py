@@ -305,4 +305,5 @@ pages = Table(
     Column("state", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("lease", Name),
+    Column("settled", Name),
 )
