@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 
 from worker.store.turns import StoreBusy, Turns
 
-HEAD = "0008"
+HEAD = "0009"
 QUICK_MS = 50
 PATIENT_MS = 15_000
 TURN_MS = 60_000
