@@ -111,7 +111,7 @@ def server(monkeypatch):
             pass
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Door)
-    thread = threading.Thread(target=listening.serve_forever)
+    thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
     thread.start()
     monkeypatch.setenv("STANCH_URL", f"http://127.0.0.1:{listening.server_port}")
     yield got

@@ -127,7 +127,7 @@ def server(monkeypatch, tmp_path):
     monkeypatch.setenv("STANCH_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("STANCH_TOKEN", "anas-own-token")
     with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as listening:
-        thread = threading.Thread(target=listening.serve_forever)
+        thread = threading.Thread(target=listening.serve_forever, args=(0.01,))
         thread.start()
         monkeypatch.setenv("STANCH_URL", f"http://127.0.0.1:{listening.server_port}")
         yield Answer
