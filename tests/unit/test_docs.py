@@ -30,6 +30,9 @@ from worker.settings_paging import MailSettings, PagerDutySettings, PagingSettin
 from worker.settings_policy import DemandSettings, PolicySettings
 from worker.settings_slack import SlackSettings
 from worker.settings_workflows import WorkflowSettings
+from worker.slack.buttons import LABELS
+from worker.slack.manifest import SCOPES
+from worker.slack.steering import VERBS, usage
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -203,6 +206,34 @@ def test_commands_in_examples_exist_and_take_what_they_are_given(path: Path) -> 
         for word in rest:
             if word.startswith("-") and not word[1:2].isdigit():
                 assert word.partition("=")[0] in taken, f"{line}: {word}"
+
+
+def test_what_the_page_of_slack_lists_is_what_there_is() -> None:
+    text = page("docs/slack.md")
+    scopes = [f"| `{scope.name}` | {scope.why} | {scope.without} |" for scope in SCOPES]
+    assert _rows(text, "| scope |") == scopes
+    verbs = ["| `{}` | {} |".format(usage(verb).replace("|", "\\|"), VERBS[verb].help) for verb in VERBS]
+    assert _rows(text, "| line |") == verbs
+    labels = [each.strip() for row in _rows(text, "| button |") for each in row.split("|")[1].split(",")]
+    assert {"Approve", "Deny…", "Answer…", "Done…", "Break glass…", *LABELS.values()} <= set(labels)
+    tutorial = text[: text.index("## Over HTTP")]
+    assert len(re.findall(r"^\d+\. ", tutorial, re.M)) <= 10
+
+
+def test_the_playbooks_of_the_page_of_slack_are_fine(tmp_path: Path) -> None:
+    first, second = fences(page("docs/slack.md"), "yaml")
+    for name, text in (("say-hello", first), ("first-card", second)):
+        (tmp_path / f"{name}.yaml").write_text(text)
+    library = Library.of(tmp_path)
+    for name in ("say-hello", "first-card"):
+        source = library.get(name)
+        assert source is not None and validate(source, library=library, actions=CATALOG.facts()) == [], name
+
+
+def _rows(text: str, head: str) -> list[str]:
+    """The rows of the table with this head."""
+    after = text[text.index(f"\n{head}") + 1 :].split("\n\n", 1)[0]
+    return after.splitlines()[2:]
 
 
 # Links and other examples

@@ -32,4 +32,4 @@ class SlackPages:
         lines: list[Line] = [[Bold(page.headline)], *([line] for line in page.todo)]
         said = message(page.subject, [paragraph(*lines), *banner(page.mode)])
         if not self.direct.want_dm(f"{page.incident}:page:{page.key}", person, said, incident=page.incident):
-            raise Undelivered("This person has no identity in Slack.")
+            raise Undelivered("This person has no account in Slack, or Slack is switched off.")
