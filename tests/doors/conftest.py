@@ -187,14 +187,20 @@ async def house(worker_env: Any, tmp_path: Any) -> AsyncIterator[House]:
         yield House(worker_env, desk, url, tokens, http)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def acme(temporal_server: Any, tmp_path_factory: Any) -> AsyncIterator[Premises]:
-    """A whole installation as its users have it, in processes of its own, for all tests that need one."""
+async def registered(address: str) -> str:
+    """A namespace of its own on a server; its name."""
     namespace = f"t{uuid.uuid4().hex[:12]}"
-    admin = await Client.connect(temporal_server.address)
+    admin = await Client.connect(address)
     await admin.workflow_service.register_namespace(
         RegisterNamespaceRequest(namespace=namespace, workflow_execution_retention_period=Duration(seconds=24 * 3600))
     )
+    return namespace
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def acme(temporal_server: Any, tmp_path_factory: Any) -> AsyncIterator[Premises]:
+    """A whole installation as its users have it, in processes of its own, for all tests that need one."""
+    namespace = await registered(temporal_server.address)
     home = tmp_path_factory.mktemp("acme") / "home"
     whole = premises(home, temporal_server.address, namespace)
     made = await asyncio.to_thread(whole.__enter__)

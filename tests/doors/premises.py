@@ -126,10 +126,10 @@ class Premises:
 
 
 @contextlib.contextmanager
-def premises(home: Path, temporal: str, namespace: str, seed: int = 11) -> Iterator[Premises]:
-    """An installation in ``home``, on a Temporal server that is there."""
+def premises(home: Path, temporal: str, namespace: str, seed: int = 11, *, slack: bool = False) -> Iterator[Premises]:
+    """An installation in ``home``, on a Temporal server that is there; with ``slack``, in a workspace of its own."""
     home.mkdir(mode=0o700)
-    with Range(seed) as world:
+    with Range(seed, CAST if slack else ()) as world:
         (home / "stanch.toml").write_text(_toml(world, home))
         (home / "playbooks").mkdir()
         (home / "playbooks" / "freeze-some.yaml").write_text(FREEZE_SOME)
@@ -143,7 +143,7 @@ def premises(home: Path, temporal: str, namespace: str, seed: int = 11) -> Itera
             "HOOK": WEBHOOK_SECRET,
             "PYTHONPATH": os.getcwd(),
         }
-        made = Premises(home, env, world, _people(Settings.load(env, home)))
+        made = Premises(home, env, world, _people(Settings.load(env, home), world))
         with _process(made, "worker") as worker, _process(made, "serve") as serve:
             made.url = _ready(home, worker, serve)
             yield made
@@ -153,17 +153,19 @@ def _toml(world: Range, home: Path) -> str:
     lines = ['mode = "exercise"', 'organisation = "Acme"', 'playbooks = ["playbooks"]']
     for system, values in world.settings(home).items():
         lines += [f"[systems.{system}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+    if world.slack is not None:
+        lines += ["[slack]", *(f"{key} = {json.dumps(value)}" for key, value in world.slack_settings(home).items())]
     lines += ["[alerts.siem]", 'scheme = "bearer"', 'secret = "secret:env/DETECTOR"', "starts_per_hour = 1000"]
     lines += ["[alerts.hook]", 'scheme = "standard_webhooks"', 'secret = "secret:env/HOOK"']
     lines += ["[alerts.calm]", 'scheme = "bearer"', 'secret = "secret:env/DETECTOR"', "starts_per_hour = 0"]
     return "\n".join(lines) + "\n"
 
 
-def _people(settings: Settings) -> dict[str, str]:
+def _people(settings: Settings, world: Range) -> dict[str, str]:
     with contextlib.closing(open_store(settings)) as store:
         people = People(store)
         for name, roles in CAST.items():
-            people.add(name, roles)
+            people.add(name, roles, world.slack.identities(name) if world.slack is not None else ())
         return {name: people.token(name) for name in CAST}
 
 

@@ -81,8 +81,9 @@ async def test_an_incident_is_started_decided_and_closed_by_forms(slack, house):
     assert (noted["actor"], noted["door"], text_of(slack, noted)) == ("cleo", "slack", "The vendor & we agree")
     assert any(key.startswith(f"{incident}:said:") for key in slack.board.told)
     await cleo.command("handover", channel)
-    await slack.told("cleo", "commander cleo")
-    assert any(key.startswith(f"{incident}:handover:") for key in slack.board.told)
+    await slack.told("cleo", "The hand-over stands in this channel.")
+    (handed,) = [told for key, told in slack.board.told.items() if key.startswith(f"{incident}:handover:")]
+    assert "commander cleo" in str(handed.blocks)
     await cleo.command("tell legal <Read> the drafts", channel)
     await slack.told("cleo", "Told to legal")
     (notice,) = [each for each in house.env.store.notices.of(incident) if each["body"].get("by") == "cleo"]

@@ -258,4 +258,6 @@ def said(blocks):
 
 
 def _span(span):
+    if span["type"] == "channel":
+        return f"#{span['channel_id']}"
     return span.get("text") or span.get("fallback") or f"@{span.get('user_id')}"

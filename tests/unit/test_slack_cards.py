@@ -30,11 +30,15 @@ def pressed(made):
     return [each for block in made.blocks if block["type"] == "actions" for each in block["elements"]]
 
 
-def test_a_card_says_in_this_order_what_is_asked_what_happens_who_decides_and_until_when():
+def test_a_card_says_in_this_order_what_is_asked_who_decides_until_when_and_what_happens():
     lines = said(card(entry(preview=[REVOKE], difference=["3 more targets"])).blocks)
     assert lines == [
         "Approve or deny?",
         "Cut the app off?",
+        "Who decides: 2 of crm owner; still able to: @U0BEN, cho",
+        "So far: ana approved 2026-11-25 02:58 UTC",
+        "Until: 2026-11-25 03:12 UTC (under 15 min left)",
+        "If nobody answers, incident commander is paged and may decide too.",
         "Revoke all tokens · Freeze users: 2 users",
         "40 will change: ana@x.example, ben@x.example and 38 more",
         "Impact: 2 users cannot sign in",
@@ -43,15 +47,9 @@ def test_a_card_says_in_this_order_what_is_asked_what_happens_who_decides_and_un
         "Left out: own@x.example",
         "Changed since you were last asked:",
         "3 more targets",
-        "Who decides: 2 of crm owner",
-        "Because of: the playbook",
-        "Still able to: @U0BEN, cho",
-        "So far: ana approved 2026-11-25 02:58 UTC",
         "rui cannot approve: asked for it or gave one of its values",
         "One deny stops it.",
-        "Until: 2026-11-25 03:12 UTC (under 15 min left)",
-        "If nobody answers, incident_commander is paged and may decide too.",
-        f"INC-2026-1 · go · digest {'ab' * 8}",
+        f"INC-2026-1 · go · digest {'ab' * 8} · because of the playbook",
         "[Approve]",
         "[Deny…]",
         "[Break glass…]",
@@ -155,8 +153,20 @@ def test_a_status_card_shouts_the_hold_and_what_is_unknown():
 def test_a_status_card_of_a_real_run_tells_effects_and_counts_the_rest():
     lines = said(status_card(kept("approve"), people=PEOPLE, now=NOW).blocks)
     assert "✓ Abort the running exports: done, 1 bulk job aborted, 1 changed, VERIFIED" in lines
-    assert "Further steps: 9 done, 50 to come. stanch incident show INC-2026-1" in lines
+    assert "Further steps: 8 done, 1 waiting, 43 to come. stanch incident show INC-2026-1" in lines
     assert "[Hand over]" in lines
+
+
+def test_a_status_card_says_what_to_do_when_all_has_ended():
+    ended = kept("ended")
+    lines = said(status_card(ended, people=PEOPLE, now=NOW).blocks)
+    assert "All that was planned has ended. Next: settle each legal clock (/stanch clock), then close." in lines
+    settled = [{**clock, "open": False} for clock in ended["clocks"]]
+    lines = said(status_card({**ended, "clocks": settled}, people=PEOPLE, now=NOW).blocks)
+    assert "All that was planned has ended. Next: /stanch close REASON." in lines
+    assert any("3 not reached" in line for line in lines)
+    gone = said(status_card({**ended, "status": "closed"}, people=PEOPLE, now=NOW).blocks)
+    assert not any("Next:" in line or "Commander: nobody" in line for line in gone)
 
 
 def test_a_private_incident_is_announced_without_its_title():
@@ -176,18 +186,22 @@ def test_a_page_is_headed_as_one_and_names_roles_and_people():
         "body": {"kind": "text", "text": "INC-1: look"},
     }
     made = told(notice, "live", people=PEOPLE)
-    assert said(made.blocks) == ["🚨 Page", "INC-1: look", "For crm owner, @U0BEN", "INC-1 · alarm"]
+    assert said(made.blocks) == ["🚨 Page", "INC-1: look", "For @U0BEN (crm owner)", "INC-1 · alarm"]
     assert made.text == "INC-1: look"
 
 
 def test_home_says_what_needs_me_and_what_happens_if_i_do_nothing():
-    waits = [entry(incident="INC-2026-1", card="card1"), entry(incident="INC-2026-1", who={"may": ["cho"]})]
+    waits = [
+        entry(incident="INC-2026-1", card="card1", channel="C0123ABC"),
+        entry(incident="INC-2026-1", who={"may": ["cho"]}),
+    ]
     lines = said(home("ben", waits, [], now=NOW)["blocks"])
-    assert lines[:4] == [
+    assert lines[:5] == [
         "1 needs you",
         "Cut the app off?",
         "Until 2026-11-25 03:12 UTC (under 15 min left)",
-        "If you do nothing: incident_commander is paged and may decide too.",
+        "If you do nothing: incident commander is paged and may decide too.",
+        "Decide in #C0123ABC",
     ]
 
 

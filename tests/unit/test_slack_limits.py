@@ -98,8 +98,9 @@ def test_of_forty_steps_the_grave_ones_come_first_and_none_is_silent():
     }
     lines = taken(decision_card("INC-1", "live", entry(preview=steps), card_id="c", people=PEOPLE, now=NOW))
     assert lines[2] == "40 steps, 80 changes in all · ⚠ 1 CANNOT be undone · ⛔ 1 PROTECTED"
-    assert lines[3] == "s39 · Freeze users: 2 users"
-    assert "⛔ PROTECTED: root@x.example" in lines[4:9]
+    at = lines.index("s39 · Freeze users: 2 users")
+    assert lines[at - 1].startswith("If nobody answers")
+    assert "⛔ PROTECTED: root@x.example" in lines[at + 1 : at + 6]
     counted = next(line for line in lines if "more steps" in line)
     assert counted.endswith("(all can be undone): stanch incident show INC-1")
 

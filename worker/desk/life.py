@@ -153,7 +153,7 @@ class Life:
             person=actor.name,
             at=at,
             reason=reason,
-            nonce=secrets.token_urlsafe(16),
+            nonce=actor.once("clock"),
         )
         return await self._ask(incident, actor, "clock", change)
 

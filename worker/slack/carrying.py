@@ -60,7 +60,8 @@ class Carrying:
             card = self._shown.card(click.card)
             if card is not None:
                 self._shown.poke(card.incident)
-            return words.received(receipt)
+            effect = click.verdict in ("approve", "break_glass")
+            return words.received(receipt, held=effect and self._commands.held())
         if what["do"] == "start":
             return await self._starting.carry(what, asking)
         if what["do"] == "mark":

@@ -7,12 +7,14 @@ from typing import Any
 from worker.desk.decisions import Actor
 from worker.desk.desk import Desk
 from worker.desk.handover import handover
+from worker.desk.life import NEEDS_INSTANT
 from worker.desk.refusals import DeskRefusal
+from worker.desk.times import stamp
 from worker.desk.views import hold_document
 from worker.slack import words
-from worker.slack.blocks import Bold, Code, Line, Message, People, When, message, paragraph
+from worker.slack.blocks import Bold, Channel, Code, Line, Message, People, When, message, paragraph
 from worker.slack.identity import Identities
-from worker.slack.marks import banner, marked
+from worker.slack.marks import banner, fact, marked, worded
 from worker.slack.ports import Shown
 from worker.slack.status_card import status_card
 from workflows.messages import Receipt
@@ -20,7 +22,7 @@ from workflows.messages import Receipt
 CLOSED = frozenset({"closed", "false_alarm"})
 FOR_ALL = frozenset({"take", "pause", "resume", "cancel", "close"})
 """Said to everybody in the incident's channel, because it concerns them."""
-MOST = 20
+MOST, WHY = 20, 500
 DONE = {
     "take": "took command",
     "pause": "paused it: no further step starts",
@@ -48,6 +50,7 @@ class Commands:
             "pause": self._pause,
             "resume": self._resume,
             "cancel": self._cancel,
+            "clock": self._clock,
             "close": self._close,
         }
 
@@ -61,11 +64,14 @@ class Commands:
         here = self._shown.incident_in(str(what.get("channel") or ""))
         incident = str(what.get("incident") or "") or (here or "")
         told = await self._verbs[verb](actor, incident, str(what.get("rest") or ""))
+        if verb == "handover" and here == incident:
+            told = words.said("The hand-over stands in this channel.")
         if verb in FOR_ALL:
             who = self.people().mention(actor.name)
             mode = self._desk.installation.context.mode.value
-            blocks = [paragraph([who, f" {DONE[verb]}."]), *banner(mode)]
-            told_all = message(marked(mode, f"{actor.name} {DONE[verb]}."), blocks)
+            why = fact(_reason(verb, str(what.get("rest") or "")), WHY)
+            done = f" {DONE[verb]}: {why}" if why else f" {DONE[verb]}."
+            told_all = message(marked(mode, f"{incident}: {actor.name}{done}"), [paragraph([who, done]), *banner(mode)])
             self._shown.say(f"{incident}:said:{actor.request}", incident, told_all)
         if incident:
             self._shown.poke(incident)
@@ -75,6 +81,10 @@ class Commands:
         """Everybody with a user id here."""
         known = self._desk.store.people.list()
         return People({each.name: user for each in known if (user := self._identities.user(each.name))})
+
+    def held(self) -> bool:
+        """Whether every new effect is held now."""
+        return bool(hold_document(self._desk.store)["on"])
 
     async def _list(self, _actor: Actor, _incident: str, _rest: str) -> Message:
         rows = [row for row in await self._desk.views.overview() if row["status"] not in CLOSED]
@@ -99,10 +109,12 @@ class Commands:
         lines: list[Line] = []
         for entry in found[:MOST]:
             until: Line = ["  until ", When(entry["until"])] if entry.get("until") else []
-            asked = str(entry.get("question") or entry["step"])
-            lines.append([Code(entry["incident"]), f"  {asked[:200]}", *until])
+            asked = fact(entry.get("question") or entry["step"], 200)
+            lane = await self._desk.store.call(self._desk.store.slack.out.lane, entry["incident"])
+            where: Line = ["  in ", Channel(lane.channel)] if lane and lane.channel else []
+            lines.append([Code(entry["incident"]), f"  {asked}", *until, *where])
             if entry.get("next"):
-                lines.append([f"      {entry['next']}"])
+                lines.append([f"      {worded(entry['next'])}"])
         return message(f"{len(found)} wait for you", [paragraph(*lines)])
 
     async def _ack(self, actor: Actor, incident: str, _rest: str) -> Message:
@@ -154,9 +166,54 @@ class Commands:
         return _done(await self._desk.life.cancel(_named(incident), actor, None, rest))
 
     async def _close(self, actor: Actor, incident: str, rest: str) -> Message:
-        word, _, reason = rest.partition(" ")
-        status = "false_alarm" if word == "false_alarm" else "closed"
-        return _done(await self._desk.life.close(_named(incident), actor, status, reason if word == status else rest))
+        status = "false_alarm" if rest.split(" ")[0] == "false_alarm" else "closed"
+        return _done(await self._desk.life.close(_named(incident), actor, status, _reason("close", rest)))
+
+    async def _clock(self, actor: Actor, incident: str, rest: str) -> Message:
+        clock, _, said = rest.partition(" ")
+        if not clock:
+            document = await self._desk.views.incident(_named(incident))
+            open_ones = [each for each in document["clocks"] if each["open"]]
+            lines: list[Line] = []
+            for each in open_ones[:MOST]:
+                due: Line = ["  due ", When(each["due"])] if each.get("due") else []
+                lines.append([Code(each["id"]), f"  {each['state']}", *due])
+            if not lines:
+                return words.said("No legal clock is open.")
+            return message(f"{len(open_ones)} legal clocks are open", [paragraph(*lines)])
+        verb, _, reason = said.strip().partition(" ")
+        at = None
+        if verb in NEEDS_INSTANT:
+            at, _, reason = reason.strip().partition(" ")
+            at = _instant(at)
+        return _done(await self._desk.life.clock(_named(incident), actor, clock, verb, at, reason.strip()))
+
+
+def _instant(text: str) -> str:
+    """An instant as the record writes it; ``now`` is one.
+
+    Raises:
+        DeskRefusal: ``bad_value`` for what is none, or says no zone.
+    """
+    if text == "now":
+        return stamp()
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise DeskRefusal(
+            "bad_value",
+            f"{text[:40] or 'Nothing'} is no instant. Nothing was changed.",
+            "Write now, or as 2026-11-25T14:30:00+01:00.",
+        )
+    return stamp(instant)
+
+
+def _reason(verb: str, rest: str) -> str:
+    """Why, without the word that says how something is closed."""
+    word, _, reason = rest.partition(" ")
+    return reason.strip() if verb == "close" and word in CLOSED else rest.strip()
 
 
 def _named(incident: str) -> str:

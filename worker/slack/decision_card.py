@@ -1,7 +1,8 @@
 """The card on which people decide, and what is left of it afterwards. Pure.
 
-In this order: what is asked; what will happen to how many and whom, what stops working, what cannot be undone, what is
-protected; what changed; who decides; until when and what happens then; the digest; the buttons.
+In this order: what is asked, and how grave it is in a line; who decides, until when and what happens then; what will
+happen to how many and whom, what stops working, what cannot be undone, what is protected; what changed; who is barred;
+the digest; the buttons. So a phone's first lines say whether it is yours and how long you have.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from worker.slack.blocks import (
     small,
 )
 from worker.slack.buttons import LABELS, buttons
-from worker.slack.marks import banner, counted, deadline, fact, marked, names, people_line, role
+from worker.slack.marks import banner, counted, deadline, fact, marked, names, people_line, role, worded
 from worker.slack.preview import headline, previews
 from worker.wording import MEANINGS, REVIEWS
 
@@ -47,6 +48,7 @@ ENDINGS = {
     "expired": "Time is over: nobody decided",
     "closed": "Closed without a decision",
 }
+WHO = {"ask": "Who answers: ", "human": "Who does it: "}
 BARRED = {"review": "cannot review it: broke the glass"}
 PAST = {
     "approve": "approved",
@@ -72,16 +74,18 @@ def decision_card(
     """
     head = [header(marked(mode, HEADINGS.get(entry["kind"], "A decision waits")))]
     head.append(paragraph([Bold(fact(entry["question"], QUESTION))]))
+    yours = paragraph(*_who(entry, people), *_time(entry, now))
     lists = _lists(incident, entry)
     foot = [
-        paragraph(*_who(entry, people)),
-        paragraph(*_time(entry, now)),
+        *_rules(entry),
         *banner(mode),
-        small(f"{incident} · {fact(entry['step'], 120)} · digest {entry['digest'][:16]}"),
+        small(f"{incident} · {fact(entry['step'], 120)} · digest {entry['digest'][:16]}{_because(entry)}"),
         *buttons(mode, entry, card_id),
     ]
-    room = MESSAGE_SIZE - sum(map(size, (*head, *lists, *foot)))
-    blocks = [*head, *previews(incident, entry, room), *lists, *foot]
+    effects = previews(incident, entry, MESSAGE_SIZE - sum(map(size, (*head, yours, *lists, *foot))))
+    # The first of several steps' blocks sums them up: it is read before anything else.
+    summed = 1 if len(entry.get("preview") or ()) > 1 else 0
+    blocks = [*head, *effects[:summed], yours, *effects[summed:], *lists, *foot]
     return message(_lock_screen(incident, mode, entry), blocks)
 
 
@@ -133,10 +137,15 @@ def _lists(incident: str, entry: Mapping[str, Any]) -> list[Block]:
         blocks.append(
             bullets([Bold("Changed since you were last asked:")], counted(changed, MOST, "changes", incident))
         )
+    form = entry.get("form") or {}
     fields: list[Line] = [
-        [Bold(name), f": {fact(field['description'], 200)}" if field.get("description") else "", _may_be_left(field)]
-        for name, field in (entry.get("form") or {}).items()
+        [fact(field.get("description") or name.replace("_", " "), 200)]
+        for name, field in form.items()
+        if not _may_be_left(field)
     ]
+    left = len(form) - len(fields)
+    if left:
+        fields.append([f"{left} more that may be left out" if fields else f"{left} things; each may be left out"])
     if fields:
         blocks.append(bullets(["It asks for:"], counted(fields, MOST, "fields", incident)))
     meanings: list[Line] = [[Bold(verdict.replace("_", " ")), f": {said}"] for verdict, said in meant(entry)]
@@ -151,37 +160,46 @@ def meant(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(verdict, words[verdict]) for verdict in entry["verdicts"] if verdict in words]
 
 
-def _may_be_left(field: Mapping[str, Any]) -> str:
-    return "" if field.get("required", True) and field.get("default") is None else " (may be left out)"
+def _may_be_left(field: Mapping[str, Any]) -> bool:
+    return not field.get("required", True) or field.get("default") is not None
 
 
 def _who(entry: Mapping[str, Any], people: People) -> list[Line]:
-    """Who may decide and why, who has, who is barred and why."""
+    """Who may decide, and who has."""
     who = entry.get("who") or {}
     needs = who.get("needs") or ()
     said = "; ".join(f"{need['count']} of {' or '.join(map(role, need['roles']))}" for need in needs[:MOST])
-    lines: list[Line] = [[Bold("Who decides: "), fact(said or "nobody can")]]
-    why = together(*(need.get("why", "") for need in needs))
-    if why:
-        lines.append(["Because of: ", fact(why)])
     decided = entry.get("decided") or ()
+    line: list[Span] = [Bold(WHO.get(entry["kind"], "Who decides: ")), fact(said or "nobody can")]
     if who.get("may"):
-        lines.append([Bold("Still able to: " if decided else "They are: "), *people_line(who["may"], people)])
+        line += ["; still able to: " if decided else ": ", *people_line(who["may"], people)]
+    lines: list[Line] = [line]
     if who.get("reachable") is False:
         lines.append(
             [Bold("⚠ NOT ENOUGH PEOPLE may decide this."), " Add one (stanch people add), or break the glass."]
         )
     if decided:
         lines.append([Bold("So far: "), *_votes(decided)])
-    else:
-        lines.append([Bold("So far: "), "nobody"])
+    return lines
+
+
+def _rules(entry: Mapping[str, Any]) -> list[Block]:
+    """Who is barred and why, and how many denials stop it."""
+    who, lines = entry.get("who") or {}, list[Line]()
     if who.get("excluded"):
         barred = BARRED.get(entry["kind"], "cannot approve: asked for it or gave one of its values")
         lines.append([f"{names(who['excluded'])} {barred}"])
     if entry["kind"] in ("approve", "undo") and who.get("deny_count"):
         count = int(who["deny_count"])
         lines.append(["One deny stops it." if count == 1 else f"{count} denials stop it."])
-    return lines
+    return [paragraph(*lines)] if lines else []
+
+
+def _because(entry: Mapping[str, Any]) -> str:
+    """The rules that name who decides."""
+    needs = (entry.get("who") or {}).get("needs") or ()
+    why = together(*(need.get("why", "") for need in needs))
+    return f" · because of {fact(worded(why))}" if why else ""
 
 
 def _votes(decided: Any) -> list[Span]:
@@ -197,7 +215,7 @@ def _votes(decided: Any) -> list[Span]:
 def _time(entry: Mapping[str, Any], now: datetime) -> list[Line]:
     lines: list[Line] = [[Bold("Until: "), *deadline(entry.get("until"), now)]]
     if entry.get("next"):
-        lines.append([fact(entry["next"])])
+        lines.append([fact(worded(entry["next"]))])
     return lines
 
 

@@ -5,8 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from worker.slack import names as ids
-from worker.slack.blocks import Block, Bold, Code, Line, actions, button, divider, header, paragraph, small
-from worker.slack.marks import deadline, fact, marked
+from worker.slack.blocks import Block, Bold, Channel, Code, Line, actions, button, divider, header, paragraph, small
+from worker.slack.marks import deadline, fact, marked, worded
 from worker.slack.preview import headline
 
 NEEDS, INCIDENTS = 12, 15
@@ -24,7 +24,7 @@ def home(
     Args:
         actor_name: The person, or ``None`` for somebody unknown, who is shown nothing but that.
         waiting: ``Views.waiting``; an entry may carry ``card``, the card id that its button gives (else the incident),
-            and ``mode``.
+            ``mode``, and ``channel``, where its card stands.
         incidents: ``Views.overview``, those that the person may see.
         now: For the time left.
     """
@@ -75,6 +75,8 @@ def _needed(entry: Mapping[str, Any], mode: str, now: datetime) -> list[Block]:
         ["Until ", *deadline(entry["until"], now)] if entry.get("until") else ["No time limit"],
         ["If you do nothing: ", _plainly(fact(entry.get("next") or "it waits.", 300))],
     ]
+    if entry.get("channel"):
+        lines.append(["Decide in ", Channel(str(entry["channel"]))])
     incident = str(entry.get("incident") or "")
     value = str(entry.get("card") or incident)
     row = actions(button("Open", ids.HOME_OPEN, value))
@@ -83,7 +85,7 @@ def _needed(entry: Mapping[str, Any], mode: str, now: datetime) -> list[Block]:
 
 def _plainly(following: str) -> str:
     """The sentence of an entry, after words that say its first half already."""
-    said = following.removeprefix("If nobody answers, ")
+    said = worded(following).removeprefix("If nobody answers, ")
     return said[:1].lower() + said[1:]
 
 

@@ -57,6 +57,9 @@ class HomeTabs:
         digest = digest_of([[[e["incident"], e["step"], e.get("digest", ""), e.get("until")] for e in mine], rows])
         if not again and self._shown.get(user, ("", ""))[1] == digest:
             return
+        for entry in mine:
+            lane = await self._desk.store.call(self._desk.store.slack.out.lane, entry["incident"])
+            entry["channel"] = lane.channel if lane else None
         view = home.home(name, mine, rows, now=datetime.now(UTC))
         if await self._publish(user, view):
             self._shown[user] = (name, digest)

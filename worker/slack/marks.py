@@ -1,5 +1,6 @@
 """What every card says alike: the mark of an exercise, time left, names, and counted lists. Pure."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,7 @@ FACT = 250
 CUT = " … (cut here)"
 ROOM = 1000
 """Characters of one list, as JSON."""
+SNAKE = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
 MINUTES = (1, 2, 5, 10, 15, 20, 30, 45, 60)
 
 
@@ -126,3 +128,8 @@ def people_line(persons: Iterable[str], people: People, most: int = 5) -> list[S
 def role(name: str) -> str:
     """A role in words."""
     return str(name).replace("_", " ")
+
+
+def worded(sentence: object) -> str:
+    """A sentence of ours with its roles in words."""
+    return SNAKE.sub(lambda found: role(found[0]), str(sentence))

@@ -54,12 +54,15 @@ def members_now(store: Store, workspace: str) -> Members:
 
 
 def concerned(document: Mapping[str, Any], members: Members) -> list[str]:
-    """Persons whom an incident concerns: those who may decide or are told, who decided, and its commander."""
+    """Persons whom an incident concerns: who opened it, may decide, are told or decided, and its commander."""
     waiting = document["waiting"]
     roles = [role for entry in waiting for need in entry["who"].get("needs", ()) for role in need["roles"]]
     to = [one for notice in document["notices"] for one in notice.get("to") or ()]
     roles += [one.removeprefix("role:") for one in to if one.startswith("role:")]
     persons = [one.removeprefix("person:") for one in to if one.startswith("person:")]
     persons += [vote["person"] for entry in waiting for vote in entry.get("decided", ())]
+    opened = (document.get("facts") or {}).get("opened_at") or {}
+    # An alert opens nothing for a person: a detector is in no channel.
+    persons += [opened["by"]] if opened.get("trust") == "person" else []
     persons += [document["commander"]] if document.get("commander") else []
     return list(dict.fromkeys([*persons, *members.of_roles(["incident_commander", *roles])]))

@@ -28,7 +28,7 @@ from worker.slack.marks import EXERCISE, banner, fact
 from worker.slack.preview import previews
 
 TITLE = 200
-SEVERITIES = ("0", "1", "2", "3", "4", "5")
+SEVERITIES = ("0 · information", "1 · low", "2", "3 · medium", "4 · high", "5 · critical")
 REASONS = {
     "deny": ("Deny", "Why not? Everybody in the incident reads it.", False),
     "break_glass": ("Break glass", "Why can this not wait for the approvals? Somebody else reviews it later.", True),
@@ -73,13 +73,13 @@ def start_form(
     what: Block = {"type": "plain_text_input", "action_id": ids.VALUE, "max_length": TITLE}
     if title.strip():
         what["initial_value"] = fact(title, TITLE - 20)
-    levels = options([(level, level) for level in SEVERITIES])
+    levels = options([(str(level), said) for level, said in enumerate(SEVERITIES)])
     how: Block = {"type": "static_select", "action_id": ids.VALUE, "options": levels}
     how["initial_option"] = levels[min(max(severity, 0), 5)]
     blocks = [
         head,
         asked(ids.TEXT, "What happened, in a line", what),
-        asked(ids.SEVERITY, "Severity (0 least, 5 worst)", how),
+        asked(ids.SEVERITY, "Severity", how),
         *fields,
     ]
     return _modal(mode, "Start", ids.START_RUN, blocks, submit="Start", metadata=metadata)

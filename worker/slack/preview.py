@@ -103,9 +103,9 @@ def _detailed(incident: str, step: Step, undo: bool) -> Block:
     title, summary = name_of(step), fact(step.get("summary") or step.get("action") or "", 200)
     items: list[Line] = [_figures(step)]
     impact = list(step.get("impact") or ())
-    items += [["Impact: ", fact(line, 200)] for line in impact[:IMPACTS]]
-    if len(impact) > IMPACTS:
-        items.append([f"and {len(impact) - IMPACTS:,} more impacts: ", command(incident)])
+    if impact:
+        more: Line = [f"; and {len(impact) - IMPACTS:,} more: ", command(incident)] if len(impact) > IMPACTS else []
+        items.append(["Impact: ", "; ".join(fact(line, 200) for line in impact[:IMPACTS]), *more])
     because = f": {fact(step['irreversible_because'])}" if step.get("irreversible_because") else ""
     if not undo:
         items.append(["Can be undone" + because] if step.get("reversible") else [Bold("⚠ CANNOT be undone"), because])

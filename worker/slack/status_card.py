@@ -10,6 +10,7 @@ from worker.slack.blocks import (
     Block,
     Bold,
     Channel,
+    Code,
     Line,
     Message,
     People,
@@ -30,6 +31,14 @@ LOUD = ("unknown", "failed", "denied", "waiting", "running")
 """Statuses of steps that come first where there are many."""
 OTHERS = {"pending": "to come"}
 STEPS_ROOM = 2000
+GROUPS = frozenset({"parallel", "do", "if", "choose", "repeat", "run"})
+WAITS = {
+    "approve": "approval",
+    "ask": "an answer",
+    "human": "somebody to do it",
+    "held": "the end of the hold",
+    "journal": "the journal to take it",
+}
 GONE = ENDED | {"closed", "false_alarm"}
 
 Document = Mapping[str, Any]
@@ -84,7 +93,7 @@ def _standing(document: Document, people: People) -> list[Line]:
     lines: list[Line] = []
     for run in [run for run in document["runs"] if not run.get("followed_by")][-2:]:
         title = (run.get("playbook") or {}).get("title") or run["id"]
-        phase = f", phase {_word(run['phase'])}" if run.get("phase") else ""
+        phase = f", phase {_word(run['phase'])}" if run.get("phase") and run["status"] not in ENDED else ""
         stale = "" if run.get("live") or run["status"] in ENDED else " (no worker answers: this may be old)"
         line: list[Any] = [f"{fact(title, 120)}: ", Bold(_word(run["status"])), phase]
         if run.get("cancelled") and run["status"] not in ENDED:
@@ -95,6 +104,8 @@ def _standing(document: Document, people: People) -> list[Line]:
             lines.append([fact(run["reason"], 150)])
     if document.get("commander"):
         lines.append(["Commander: ", people.mention(document["commander"])])
+    elif document["status"] not in GONE:
+        lines.append(["Commander: nobody yet. ", Code("/stanch take"), " takes it."])
     return lines
 
 
@@ -137,16 +148,30 @@ def _left(run: Mapping[str, Any]) -> list[str]:
 def _waiting(document: Document, people: People, now: datetime) -> list[Block]:
     waiting = sorted(document["waiting"], key=lambda entry: entry.get("until") or "9999")
     if not waiting:
-        return [] if document["status"] in GONE else [paragraph(["Nothing waits for a decision."])]
+        return [] if document["status"] in GONE else [paragraph(_following(document))]
     lines: list[Line] = []
     for entry in waiting:
         may = (entry.get("who") or {}).get("may") or ()
-        line: list[Any] = [Bold(fact(entry["question"], 200)), " · until "]
+        line: list[Any] = [Bold(fact(entry["question"], 160)), " · until "]
         line += deadline(entry["until"], now) if entry.get("until") else ["somebody answers"]
         line += [f" · {names(may)} can"] if may else [Bold(" · ⚠ nobody can decide it")]
         lines.append(line)
-    heading = Bold(f"❓ {len(waiting)} {'waits' if len(waiting) == 1 else 'wait'} for a decision (cards in threads):")
+    count = "1 waits" if len(waiting) == 1 else f"{len(waiting)} wait"
+    heading = Bold(f"❓ {count} for a decision (cards in the incident's channel):")
     return [bullets([heading], counted(lines, WAITING, "that wait", document["incident"], room=1800))]
+
+
+def _following(document: Document) -> Line:
+    """What is to be done where nothing waits."""
+    if not document["runs"] or any(run["status"] not in ENDED for run in document["runs"]):
+        return ["Nothing waits for a decision."]
+    if any(clock.get("open") for clock in document["clocks"]):
+        return [
+            "All that was planned has ended. Next: settle each legal clock (",
+            Code("/stanch clock"),
+            "), then close.",
+        ]
+    return ["All that was planned has ended. Next: ", Code("/stanch close REASON"), "."]
 
 
 def _steps(document: Document) -> list[Block]:
@@ -157,12 +182,20 @@ def _steps(document: Document) -> list[Block]:
     steps = [step for step in document["steps"] if step["run"] not in replaced]
     if not steps:
         return []
-    telling = sorted((step for step in steps if _weight(step) is not None), key=lambda step: _weight(step) or 0)
+    # What waits for people is told above, and a group by its steps.
+    asked = {(entry.get("run"), entry["step"]) for entry in document["waiting"]}
+    plain = [step for step in steps if step.get("kind") not in GROUPS and (step["run"], step["path"]) not in asked]
+    telling = sorted((step for step in plain if _weight(step) is not None), key=lambda step: _weight(step) or 0)
     lines = {id(step): _step_line(step) for step in telling[:STEPS]}
     shown = set(list(lines)[: fitting(list(lines.values()), STEPS_ROOM)])
     # Told in the order in which they ran.
     story = [lines[id(step)] for step in steps if id(step) in shown]
-    rest = Counter(step["status"] for step in steps if id(step) not in shown)
+    over = {run["id"] for run in document["runs"] if run["status"] in ENDED}
+    rest = Counter(
+        "not reached" if step["status"] == "pending" and step["run"] in over else step["status"]
+        for step in steps
+        if id(step) not in shown and step.get("kind") not in GROUPS
+    )
     tally = ", ".join(f"{count:,} {OTHERS.get(status, _word(status))}" for status, count in rest.items())
     blocks = [bullets([Bold("Steps")], story)] if story else []
     if tally:
@@ -191,7 +224,7 @@ def _detail(step: Mapping[str, Any]) -> str:
     affected = step.get("affected") or {}
     said = [_word(step["status"])]
     if step["status"] == "waiting" and step.get("waiting_for"):
-        said = [f"waits: {_word(step['waiting_for'])}"]
+        said = [f"waits for {WAITS.get(step['waiting_for'], _word(step['waiting_for']))}"]
     tail = step.get("message") if step["status"] in ("failed", "unknown", "denied") else step.get("summary")
     said += [fact(tail, 200)] if tail else []
     if affected.get("count"):
@@ -212,9 +245,9 @@ def _clocks(document: Document, now: datetime) -> list[Block]:
         lines.append([Bold(name), " · due ", When(due), f" ({left(due, now)})", asked])
     blocks = []
     if lines:
-        shown = counted(lines, CLOCKS, "clocks", document["incident"], room=850)
+        shown = counted(lines, CLOCKS, "of the clocks", document["incident"], room=1100)
         blocks.append(bullets([Bold("⏱ Legal clocks")], shown))
-    if len(open_ones) > len(running):
+    if len(open_ones) > len(running) and document["status"] not in GONE:
         blocks.append(paragraph([f"Legal clocks without a time yet: {len(open_ones) - len(running)}."]))
     return blocks
 
@@ -239,7 +272,11 @@ def _warnings(document: Document) -> list[Block]:
 def _foot(document: Document) -> str:
     alerts = document.get("alerts") or {}
     drafts = len(document.get("drafts") or ())
-    parts = [document["incident"], f"{alerts.get('count', 0):,} alert{'' if alerts.get('count') == 1 else 's'}"]
+    parts, opened = [document["incident"]], (document.get("facts") or {}).get("opened_at") or {}
+    if opened.get("by"):
+        parts.append(f"opened by {fact(opened['by'], 80)}")
+    if alerts.get("count"):
+        parts.append(f"{alerts['count']:,} alert{'' if alerts['count'] == 1 else 's'}")
     parts += [f"{drafts} drafts (nothing is sent)"] if drafts else []
     return " · ".join(parts)
 

@@ -33,6 +33,7 @@ VERBS = {
     "pause": Verb("pause [ID] [REASON]", "start no further step", of_incident=True),
     "resume": Verb("resume [ID] [REASON]", "go on after a pause", of_incident=True),
     "cancel": Verb("cancel [ID] [REASON]", "end its runs; undo is then offered", of_incident=True),
+    "clock": Verb("clock [ID] [CLOCK VERB [INSTANT] REASON]", "legal clocks: list, or settle one", of_incident=True),
     "close": Verb("close [ID] [false_alarm] [REASON]", "close it", of_incident=True),
 }
 SLACK_ESCAPES = (("&lt;", "<"), ("&gt;", ">"), ("&amp;", "&"))

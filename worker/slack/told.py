@@ -5,7 +5,7 @@ from typing import Any
 
 from worker.slack.blocks import Block, Bold, Code, Line, Message, People, Span, header, message, paragraph, small
 from worker.slack.decision_card import decided_card
-from worker.slack.marks import banner, fact, marked, role
+from worker.slack.marks import banner, fact, marked, people_line, role
 
 TEXT = 2600
 HEADINGS = {"page": "🚨 Page", "high": "❗ Please look"}
@@ -40,10 +40,10 @@ def refusal(code: str, said: str, following: str = "") -> Message:
 
 
 def _recipients(to: Any, people: People) -> list[Span]:
-    """Persons are mentioned; roles are named, for they have no one to mention."""
-    spans: list[Span] = []
-    for one in list(to)[:10]:
-        kind, _, name = str(one).partition(":")
-        spans += [", "] if spans else []
-        spans.append(people.mention(name) if kind == "person" else role(name or kind))
-    return spans
+    """Persons are mentioned; in which roles stands behind them, or alone where nobody has the role."""
+    pairs = [str(one).partition(":") for one in list(to)[:10]]
+    persons = [name for kind, _, name in pairs if kind == "person"]
+    roles = ", ".join(role(name or kind) for kind, _, name in pairs if kind != "person")
+    if not persons:
+        return [roles]
+    return [*people_line(persons, people, most=10), f" ({roles})" if roles else ""]

@@ -4,6 +4,7 @@ from playbooks.contract import DecisionReceipt
 from worker.desk.refusals import NEXT as DESK_NEXT
 from worker.desk.refusals import DeskRefusal
 from worker.slack.blocks import Bold, Code, Line, Message, message, paragraph, small
+from worker.slack.marks import worded
 from worker.slack.steering import VERBS, nearest, usage
 from workflows.messages import Receipt
 
@@ -24,7 +25,8 @@ NEXT = {
     "engine_unreachable": "Look at the card, then do it again if it was not counted.",
     "no_worker": "Look at the card, then do it again if it was not counted.",
     "slack_off": "Decide with the stanch command; stanch slack status says more.",
-    "clock_open": "Legal clocks are closed with `stanch incident clock`.",
+    "clock_open": "Settle each first: /stanch clock CLOCK dismiss REASON, handover REASON, or submit INSTANT.",
+    "unknown_clock": "/stanch clock lists those that are open.",
 }
 """What to do next, by code; where it is silent the desk's own advice is told."""
 
@@ -45,14 +47,18 @@ def refused(refusal_: DeskRefusal) -> Message:
     return refusal(refusal_.code, refusal_.message, advice)
 
 
-def received(receipt: DecisionReceipt | Receipt) -> Message:
-    """What came of a decision or a request."""
+def received(receipt: DecisionReceipt | Receipt, *, held: bool = False) -> Message:
+    """What came of a decision or a request; while effects are ``held``, an approval says that it waits."""
     if not receipt.accepted:
         return refusal(receipt.code, receipt.message, NEXT.get(receipt.code, ""))
+    told = receipt.message or "Done."
+    if isinstance(receipt, DecisionReceipt):
+        # A sentence with names of roles; others name steps too, which are written as they are.
+        told = worded(told) + (HELD if held else "")
     if isinstance(receipt, DecisionReceipt) and receipt.votes and receipt.needed > 1:
         counted = f"Counted: {receipt.votes} of {max(receipt.votes, receipt.needed)}. "
-        return message(f"{counted}{receipt.message}", [paragraph([Bold(counted), receipt.message])])
-    return message(receipt.message or "Done.", [paragraph([receipt.message or "Done."])])
+        return message(f"{counted}{told}", [paragraph([Bold(counted), told])])
+    return message(told, [paragraph([told])])
 
 
 def waits() -> Message:
@@ -74,6 +80,7 @@ def said(*lines: str) -> Message:
 
 
 OFF = "Stanch is switched off in Slack. Nothing is done from here, and nothing is counted."
+HELD = " There is a hold: nothing changes before it is lifted (/stanch hold status)."
 STRANGER = "This Stanch does not know you. You can see and do nothing here."
 
 
