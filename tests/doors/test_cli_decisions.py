@@ -22,13 +22,19 @@ class Shell:
     def __init__(self, house, home):
         self.house, self.home = house, home
 
-    async def run(self, person, *arguments, **env):
+    async def read(self, person, *arguments):
+        """What a person reads."""
+        done = await self.run(person, *arguments, form=())
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    async def run(self, person, *arguments, form=("--json",), **env):
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}
         who = {"STANCH_TOKEN": self.house.tokens.get(person, person)} if person else {}
         environment = {**plain, **who, "STANCH_URL": self.house.url, "STANCH_HOME": str(self.home)}
         return await asyncio.to_thread(
             subprocess.run,
-            [sys.executable, "-m", "worker.cli.main", *arguments, "--json"],
+            [sys.executable, "-m", "worker.cli.main", *arguments, *form],
             capture_output=True,
             text=True,
             env={**environment, "PYTHONPATH": os.getcwd(), **env},

@@ -239,3 +239,18 @@ def test_a_line_of_the_timeline_has_what_somebody_said_below_it():
     line = timeline_line(entry, {"7": "Two\nlines \x1b[31mred"})
     assert line == "    7 2026-11-25T03:00:00Z amal         incident.note\n      “Two lines \\x1b[31mred”"
     assert "\n" not in timeline_line(entry, {})
+
+
+def test_a_notice_says_who_was_paged_by_what_and_who_has_it():
+    def attempt(person, channel, error="", **more):
+        return {"person": person, "channel": channel, "error": error, **more}
+
+    attempts = [attempt("bo", "slack", "down"), attempt("bo", "mail"), attempt("bo", "mail"), attempt("amal", "mail")]
+    page = {"status": "open", "by": "", "attempts": [attempt("list:0", "mail", copy=True), *attempts]}
+    assert card.paged(page) == "paged bo by slack (failed), mail; amal by mail: no answer yet"
+    assert card.paged({**page, "status": "acknowledged", "by": "bo"}).endswith("amal by mail: bo has it")
+    assert card.paged({**page, "status": "unanswered"}).endswith("amal by mail: nobody answered")
+    assert card.paged({"status": "unanswered", "attempts": []}) == "paged nobody: nobody answered"
+    assert card.paged({"status": "ended", "attempts": [attempt("list:0", "mail", copy=True)]}) == card.paged({}) == ""
+    shown = card.notices([{"at": "2026-11-24T03:00:00Z", "urgency": "high", "state": "undelivered", "page": page}])
+    assert "paged bo by slack (failed), mail" in shown[1]

@@ -174,7 +174,26 @@ def notices(found: Iterable[Mapping[str, Any]]) -> list[str]:
         state = notice.get("state") or "undelivered"
         head = f"{_clock_time(notice.get('at'))} {notice.get('urgency', 'normal'):<6} {state:<11}"
         lines += _wrap(f"{head} {told(notice)}", "  ")
+        said = paged(notice.get("page") or {})
+        lines += _wrap(clean(said), "    ") if said else []
     return lines
+
+
+def paged(page: Mapping[str, Any]) -> str:
+    """Whom a page has tried by what, and how it ended, in a line; empty if it woke nobody."""
+    tried: dict[str, dict[str, bool]] = {}
+    for each in page.get("attempts") or ():
+        if not each.get("copy"):
+            ways = tried.setdefault(each["person"], {})
+            ways[each["channel"]] = ways.get(each["channel"], False) or not each["error"]
+    ends = {"open": "no answer yet", "unanswered": "nobody answered", "acknowledged": f"{page.get('by')} has it"}
+    end = ends.get(str(page.get("status")), "")
+    people = [
+        f"{one} by {', '.join(by + ('' if ways[by] else ' (failed)') for by in ways)}" for one, ways in tried.items()
+    ]
+    if not people:
+        return f"paged nobody: {end}" if page.get("status") == "unanswered" else ""
+    return f"paged {'; '.join(people)}" + (f": {end}" if end else "")
 
 
 def told(notice: Mapping[str, Any]) -> str:

@@ -54,10 +54,13 @@ class Pager:
         self._store, self._channels, self._settings, self._oncall = store, dict(channels), settings, oncall
         self._lease = lease
 
-    async def keep_paging(self, *, every: float = TICK) -> None:
-        """Page what is to be paged, again and again, until cancelled. A slow channel holds up its own page only."""
+    async def keep_paging(self, *, every: float = TICK, listen: float = LISTEN) -> None:
+        """Page what is to be paged, again and again, until cancelled. A slow channel holds up its own page only.
+
+        ``every`` and ``listen``: seconds between two looks, here and at PagerDuty.
+        """
         walking: dict[str, asyncio.Task[None]] = {}
-        hearing = asyncio.create_task(self._keep_listening())
+        hearing = asyncio.create_task(self._keep_listening(listen))
         try:
             while True:
                 try:
@@ -75,13 +78,13 @@ class Pager:
                 task.cancel()
             await asyncio.gather(hearing, *walking.values(), return_exceptions=True)
 
-    async def _keep_listening(self) -> None:
+    async def _keep_listening(self, every: float) -> None:
         while True:
             try:
                 await self.listen()
             except Exception:
                 log.exception("PagerDuty could not be heard; trying again")
-            await asyncio.sleep(LISTEN)
+            await asyncio.sleep(every)
 
     async def _walk_on(self, page: Page, real: datetime) -> None:
         try:
@@ -150,7 +153,7 @@ class Pager:
             link = due(chain, now)
             if link is None:
                 if unanswered(chain, now):
-                    self._nobody(page)
+                    self._nobody(page, stamp(now))
                 return
             current = datetime.now(UTC)
             if not store.pages.claim(page, stamp(current), stamp(current + self._lease)):
@@ -237,7 +240,15 @@ class Pager:
 
     def _sent(self, page: Page, link: Link, number: int, moved: Chain, at: str, problem: str) -> Page | None:
         """Keep an attempt; the page as it goes on, or ``None`` if somebody stopped it meanwhile."""
-        attempt = {"person": link.person, "channel": link.channel, "time": link.time, "at": at, "error": problem}
+        attempt: dict[str, Json] = {
+            "person": link.person,
+            "channel": link.channel,
+            "time": link.time,
+            "at": at,
+            "error": problem,
+        }
+        if link.copy:
+            attempt["copy"] = True
         store = self._store
         with store.transaction():
             found = store.pages.of_status("open", "acknowledged", "ended", "unanswered", incident=page.incident)
@@ -256,7 +267,7 @@ class Pager:
         going = current.version == page.version
         return Page(page.id, page.incident, "open", state, current.version + 1, page.notice) if going else None
 
-    def _nobody(self, page: Page) -> None:
+    def _nobody(self, page: Page, at: str) -> None:
         """Say that a chain has ended."""
         store = self._store
         if page.state.get("copies_only"):
@@ -275,7 +286,7 @@ class Pager:
                 to=("channel", f"role:{COMMANDER}"),
                 urgency=Urgency.HIGH,
                 body={"kind": "text", "text": text},
-                at=stamp(),
+                at=at,
             )
             store.notices.put([said])
 
