@@ -37,7 +37,6 @@ from worker.slack.pages import SlackPages
 from worker.slack.peer.server import SlackPeer
 from worker.start_http import listening
 
-RATE = 3600
 SECRET = "whsec_" + "QUJD" * 11
 KEY = "R" * 32
 PLAYBOOK = """
@@ -185,8 +184,8 @@ def hook_server() -> Iterator[tuple[list[dict[str, Any]], str]]:
 
 
 @contextlib.asynccontextmanager
-async def woken(worker_env: Any) -> AsyncIterator[Woken]:
-    """The installation at work, with its pager, on one store and one Temporal namespace."""
+async def woken(worker_env: Any, rate: int) -> AsyncIterator[Woken]:
+    """The installation at work, with its pager, in a world that is so many times faster."""
     home = worker_env.settings.home
     async with contextlib.AsyncExitStack() as stack:
         box, port = stack.enter_context(mail_server())
@@ -199,7 +198,7 @@ async def woken(worker_env: Any) -> AsyncIterator[Woken]:
         secrets = {"PD_KEY": KEY, "PD_TOKEN": pagerduty.api_token, "HOOK": SECRET}
         settings = Settings.load({"STANCH_HOME": str(home), **secrets}, home)
         env = dataclasses.replace(worker_env, settings=settings)
-        house = await stack.enter_async_context(_house(env))
+        house = await stack.enter_async_context(_house(env, rate))
         user = slack.add_user("dara", "Dara", "dara@acme.example")
         house.desk.people.add("dara", CAST["dara"], [("slack", slack.team_id, user)])
         for name, contact in CONTACTS.items():
@@ -224,7 +223,7 @@ async def woken(worker_env: Any) -> AsyncIterator[Woken]:
 
 
 @contextlib.asynccontextmanager
-async def _house(env: Any) -> AsyncIterator[House]:
+async def _house(env: Any, rate: int) -> AsyncIterator[House]:
     shelf = env.settings.home / "shelf"
     shelf.mkdir()
     (shelf / "freeze.yaml").write_text(PLAYBOOK)
@@ -233,7 +232,7 @@ async def _house(env: Any) -> AsyncIterator[House]:
         library=Library.of(shelf),
         actions=env.catalog.facts(),
         policy=Policy(),
-        context=RunContext(mode=env.settings.mode, rate=RATE, world_start=now, real_start=now),
+        context=RunContext(mode=env.settings.mode, rate=rate, world_start=now, real_start=now),
         queue_prefix=env.prefix,
         desk_keys={"k1": key.public_key().public_bytes_raw().hex()},
     )
