@@ -26,8 +26,11 @@ async def peer(house):
             user = peer.add_user(person["name"], person["name"].title(), f"{person['name']}@acme.example")
             house.desk.people.add(person["name"], tuple(person["roles"]), [("slack", peer.team_id, user)])
 
+        peer.add_channel("incidents")
+        main = settings(peer).model_copy(update={"channel": "incidents"})
+
         def outgoing(token):
-            return Showing(house.env.store, house.desk.views, settings(peer), token, pace=QUICK)
+            return Showing(house.env.store, house.desk.views, main, token, pace=QUICK)
 
         door = SlackDoor(settings(peer), lambda name: str(getattr(peer, SECRETS[name])), house.desk, outgoing)
         house.desk.doors["slack"] = door.health
@@ -50,6 +53,19 @@ def cards(peer, incident):
     ]
 
 
+async def test_the_switch_by_the_command_line(acme):
+    assert await acme.refused("vic", "slack", "off", "--reason", WHY) == "wrong_role"
+    told = await acme.document("amal", "slack", "off", "--reason", WHY)
+    try:
+        assert (told["on"], told["person"], told["reason"]) == (False, "amal", WHY)
+        assert await acme.refused("amal", "slack", "on") == "wrong_role"
+        shown = await acme.stanch("vic", "slack", "status")
+        assert "Slack is OFF, by amal" in shown.stdout and "has no [slack]" in shown.stdout
+        assert await acme.refused("root", "slack", "link", "amal", "--user", "U0AMAL001") == "slack_not_configured"
+    finally:
+        assert await acme.document("cleo", "slack", "on") == {"on": True}
+
+
 def user(peer, name):
     """Somebody at their client."""
     return Person(peer, next(each.id for each in peer.state.users.values() if each.name == name))
@@ -70,6 +86,8 @@ async def test_while_it_is_off_nothing_counts_and_one_line_stands(house, peer):
     told = (await switch(house, "amal")).json()
     assert told["on"] is False and told["person"] == "amal" and told["reason"] == WHY
     await until(lambda: any("switched off in Slack since" in m.text for m in here.standing()))
+    main = next(each for each in peer.state.channels.values() if each.name == "incidents")
+    await until(lambda: sum("switched off" in m.text for m in main.standing()) == 1)
     before = [(m.ts, m.text) for m in here.standing()]
 
     await amal.click(here.id, card.ts, "decide:approve")

@@ -13,6 +13,7 @@ from typing import Any
 from slack_bolt.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.logger.messages import warning_client_prioritized_and_token_skipped
 from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -30,6 +31,8 @@ from worker.slack.shut import Shut
 from worker.store.people import Person
 
 log = logging.getLogger(__name__)
+# Bolt looks for SLACK_BOT_TOKEN by itself and says that it does not use it; people take that for a fault of theirs.
+log.addFilter(lambda record: record.getMessage() != warning_client_prioritized_and_token_skipped())
 
 ANY = re.compile(".*", re.S)
 KEPT_BY = frozenset({"pushpin", "memo"})
