@@ -199,15 +199,15 @@ async def test_blocks_that_slack_refuses_are_said_as_text_and_what_it_refuses_fo
     pump.want("broken", INC, None, broken, notices=["n1"])
     async with pumping(pump):
         await until(lambda: settled(store))
-        peer.faults.add("error", method="chat.postMessage", code="restricted_action", times=2)
+        peer.faults.add("error", method="chat.postMessage", code="no_text", times=2)
         pump.want("never", INC, None, said("never"), notices=["n2"])
         pump.want("next", INC, None, said("next"))
         await until(lambda: settled(store))
     assert texts(peer, channel_of(store)) == ["wake up", "next"]
-    assert pump.refused("never") == "restricted_action" and pump.refused("broken") is None
+    assert pump.refused("never") == "no_text" and pump.refused("broken") is None
     states = {notice["id"]: notice["state"] for notice in store.notices.of(INC)}
     assert states == {"n1": "delivered", "n2": "undelivered"}
-    assert "refuses never for good: restricted_action" in caplog.text and peer.bot_token not in caplog.text
+    assert "refuses never for good: no_text" in caplog.text and peer.bot_token not in caplog.text
 
 
 async def test_a_deleted_card_is_posted_anew_when_it_changes(store: Store, peer: SlackPeer) -> None:
@@ -240,6 +240,62 @@ async def test_a_taken_name_gets_a_number_unless_the_channel_is_ours(store: Stor
     async with pumping(make_pump(store, peer)):
         await until(lambda: settled(store))
     assert peer.state.channels[channel_of(store)].name == f"{WANTED['name']}-2"
+
+
+@pytest.mark.parametrize("how", ["archived", "deleted", "put out"])
+async def test_an_incident_whose_channel_is_taken_away_gets_another_one(
+    store: Store, peer: SlackPeer, how: str
+) -> None:
+    pump = make_pump(store, peer)
+    pump.want("status", INC, None, said("status"), pin=True)
+    pump.want("gate", INC, None, said("decide"))
+    pump.want("over", INC, None, said("over"))
+    async with pumping(pump):
+        await until(lambda: settled(store))
+        old = channel_of(store)
+        if how == "archived":
+            peer.state.channels[old].archived = True
+        elif how == "deleted":
+            peer.do(lambda: peer.state.channels.pop(old))
+        else:
+            peer.state.channels[old].members.remove(peer.state.bot_user_id)
+        pump.want("gate", INC, None, said("decided"))
+        pump.want("next", INC, None, said("next"))
+        await until(lambda: settled(store) and pump.stands("next"))
+        new = channel_of(store)
+    assert new != old and peer.state.channels[new].name == f"{WANTED['name']}{'' if how == 'deleted' else '-2'}"
+    # What nobody waits for is not told a second time.
+    assert texts(peer, new) == ["status", "decided", "next"]
+    assert len(peer.state.channels[new].pins) == 1
+
+
+async def test_channels_that_are_taken_away_again_and_again_are_not_made_for_ever(
+    store: Store, peer: SlackPeer
+) -> None:
+    store.notices.put([Notice(id="n", incident=INC, at=AT)])
+    peer.faults.add("error", method="chat.postMessage", code="is_archived", times=0)
+    pump = make_pump(store, peer)
+    pump.want("never", INC, None, said("never"), notices=["n"])
+    async with pumping(pump):
+        await until(lambda: pump.refused("never"))
+    assert sum(each.method == "conversations.create" for each in peer.calls) < 25
+    assert store.notices.of(INC)[0]["state"] == "undelivered"
+
+
+async def test_what_the_app_may_not_do_waits_until_it_may_and_a_file_holds_up_no_message(
+    store: Store, peer: SlackPeer, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer.faults.add("error", method="files.getUploadURLExternal", code="missing_scope", times=6)
+    peer.faults.add("error", method="chat.postMessage", code="missing_scope", times=3, skip=1)
+    pump = make_pump(store, peer)
+    pump.want_file("file", INC, versioned("draft.md", b"# Draft"), "Draft", b"# Draft")
+    pump.want("one", INC, None, said("one"))
+    pump.want("two", INC, None, said("two"))
+    async with pumping(pump):
+        await until(lambda: settled(store))
+    shown = texts(peer, channel_of(store))
+    assert [each for each in shown if each] == ["one", "two"] and len(shown) == 3
+    assert caplog.text.count("may show it in Slack: missing_scope") == 2
 
 
 async def test_people_come_in_and_who_cannot_is_noted(store: Store, peer: SlackPeer) -> None:

@@ -13,6 +13,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from worker.slack.blocks import Message
+from worker.slack.client import OPEN, Uncertain
 from worker.slack.marks import EXERCISE, banner, marked
 from worker.store.inbox import Kept
 
@@ -45,18 +46,29 @@ class Answers:
         self._scheme = urlsplit(endpoint).scheme if endpoint else "https"
 
     async def tell(self, kept: Kept, message: Message) -> bool:
-        """Answer what was asked; whether that is settled (also if Slack will never take it)."""
+        """Answer what was asked; whether that is settled (also if Slack will never take it).
+
+        Raises:
+            Uncertain: Nobody knows whether it is seen, and it cannot be looked for.
+        """
         age = (datetime.now(UTC) - datetime.fromisoformat(kept.at)).total_seconds()
-        return await self.say(kept.what, message, fresh=age < FRESH)
+        return await self._said(kept.what, self.marked(message), fresh=age < FRESH)
 
     def at_once(self, message: Message) -> dict[str, Any]:
         """An answer that goes with the acknowledgement of a command."""
-        shown = self._marked(message)
+        shown = self.marked(message)
         return {"text": shown.text, "blocks": list(shown.blocks), "response_type": "ephemeral"}
 
-    async def say(self, where: Mapping[str, Any], message: Message, *, fresh: bool = True) -> bool:
-        """Say something to ``where["user"]``, by ``response_url``, in ``channel``, or directly."""
-        message = self._marked(message)
+    async def say(self, where: Mapping[str, Any], message: Message) -> bool:
+        """Say something to ``where["user"]``, once; whether that is settled."""
+        try:
+            return await self._said(where, self.marked(message), fresh=True)
+        except Uncertain as error:
+            log.warning("it is not known whether a private answer was taken by Slack: %s", error.code)
+            return False
+
+    async def _said(self, where: Mapping[str, Any], message: Message, *, fresh: bool) -> bool:
+        """By ``response_url``, in ``channel``, or directly; whether that is settled. Raises ``Uncertain``."""
         url, channel, user = (str(where.get(name) or "") for name in ("response_url", "channel", "user"))
         if fresh and url and self._believed(url) and await self._by_url(url, message):
             return True
@@ -79,13 +91,16 @@ class Answers:
             await self._web.chat_postMessage(channel=direct, text=message.text, blocks=list(message.blocks))
         except FAILURES as error:
             code = error.response.get("error") if isinstance(error, SlackApiError) else type(error).__name__
+            if _open(error):
+                raise Uncertain(str(code)) from None
             log.warning("a private answer was not taken by Slack: %s", code)
             if code in LIMITED:
                 await asyncio.sleep(_pause(error))
             return code in NEVER
         return True
 
-    def _marked(self, message: Message) -> Message:
+    def marked(self, message: Message) -> Message:
+        """As it is said: an exercise's answers say that they are."""
         if self._mode == "live" or EXERCISE in message.text:
             return message
         return Message(marked(self._mode, message.text), (*message.blocks, *banner(self._mode)))
@@ -97,12 +112,24 @@ class Answers:
 
     async def _by_url(self, url: str, message: Message) -> bool:
         try:
-            answer = await AsyncWebhookClient(url, timeout=10).send(
+            answer = await AsyncWebhookClient(url, timeout=10, retry_handlers=[]).send(
                 text=message.text, blocks=list(message.blocks), response_type="ephemeral", replace_original=False
             )
-        except FAILURES:
+        except FAILURES as error:
+            if _open(error):
+                raise Uncertain(type(error).__name__) from None
             return False
+        if answer.status_code >= 500:
+            raise Uncertain(f"http_{answer.status_code}")
         return answer.status_code == 200
+
+
+def _open(error: Exception) -> bool:
+    """Whether it may have been carried out all the same."""
+    if isinstance(error, SlackApiError):
+        code = error.response.get("error")
+        return int(getattr(error.response, "status_code", 0) or 0) >= 500 or code in OPEN
+    return not isinstance(error, aiohttp.ClientConnectorError)
 
 
 def _pause(error: Exception) -> float:

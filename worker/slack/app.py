@@ -260,7 +260,7 @@ def bolt(
     app = AsyncApp(
         name="stanch",
         # The app's own client has no token: bolt would take it for the way to ask who we are, at each delivery.
-        client=AsyncWebClient(base_url=web.base_url),
+        client=AsyncWebClient(base_url=web.base_url, retry_handlers=[]),
         authorize=authorize,
         signing_secret=signing_secret,
         process_before_response=True,

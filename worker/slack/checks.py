@@ -43,7 +43,7 @@ async def examine_slack(settings: Settings, people: Sequence[Person]) -> list[Fi
 def client_of(slack: SlackSettings, token: str) -> AsyncWebClient:
     """A client that asks once."""
     more: dict[str, Any] = {"base_url": slack.endpoint} if slack.endpoint else {}
-    return AsyncWebClient(token=token, timeout=int(PATIENCE), **more)
+    return AsyncWebClient(token=token, timeout=int(PATIENCE), retry_handlers=[], **more)
 
 
 async def _bot(slack: SlackSettings, web: AsyncWebClient) -> list[Finding]:

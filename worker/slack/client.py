@@ -19,6 +19,13 @@ LATER = frozenset(
     | {"ekm_access_denied", "two_factor_setup_required", "no_permission"}
 )
 """Not carried out, and may be once Slack or the app's installation is in order again."""
+LACKING = frozenset(
+    {"missing_scope", "access_denied", "not_allowed_token_type", "team_access_not_granted"}
+    | {"restricted_action", "restricted_action_read_only_channel", "restricted_action_thread_locked"}
+)
+"""Refused until somebody gives the app a right that it lacks."""
+LOST = frozenset({"channel_not_found", "is_archived", "is_inactive", "not_in_channel"})
+"""Nothing can be shown in this channel any more: somebody archived or deleted it, or put the app out of it."""
 OPEN = frozenset({"internal_error", "fatal_error"})
 """Slack says that part of it may have been carried out."""
 

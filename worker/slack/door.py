@@ -122,7 +122,8 @@ class SlackDoor:
         signing_secret = self._secret(settings.signing_secret) if settings.signing_secret else token
         self._verifier = SignatureVerifier(signing_secret) if settings.signing_secret else None
         more: dict[str, Any] = {"base_url": settings.endpoint} if settings.endpoint else {}
-        web = AsyncWebClient(token=token, timeout=TIMEOUT, **more)
+        # Without handlers: the SDK's own would send again what may have been carried out.
+        web = AsyncWebClient(token=token, timeout=TIMEOUT, retry_handlers=[], **more)
         mode = self._desk.installation.context.mode.value
         answers, shown = Answers(web, settings.endpoint, mode), self._outgoing(token)
         deciding = Deciding(self._desk, shown)
@@ -133,6 +134,7 @@ class SlackDoor:
             Commands(self._desk, shown, self._identities),
             Starting(self._desk, web, shown),
             Reactions(self._desk, web, shown, self._identities, settings.workspace),
+            shown,
             shown,
         )
         inbox = Inbox(self._desk.store, carrying.carry, carrying.teller(answers), words_for)

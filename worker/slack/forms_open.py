@@ -142,7 +142,8 @@ class Opening:
         if entry is None:
             with contextlib.suppress(TimeoutError):
                 # The form is still open: Slack waits three seconds.
-                entry = await asyncio.wait_for(self._deciding.waiting(card), QUICK)
+                async with asyncio.timeout(QUICK):
+                    entry = await self._deciding.waiting(card)
         entry = entry or {}
         values, errors = forms.read(state, entry.get("form") or {})
         return Read(errors=errors) if errors else Read(what={**what, "reason": reason, "values": values})

@@ -9,7 +9,7 @@ from typing import Any
 
 from worker.slack import files
 from worker.slack.channels import Channels
-from worker.slack.client import Later, Refused, SlackClient, Uncertain
+from worker.slack.client import LACKING, LOST, Later, Refused, SlackClient, Uncertain
 from worker.store import Store
 from worker.store.slack_outgoing import OFF, Lane, Wanted
 
@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 EVENT = "stanch"
 PAGE, PAGES = 200, 20
+MOST_LOST = 5
+"""Channels that an incident is given anew; what people take away again and again stays away."""
 SKEW = 600.0
 """How much Slack's clock may differ from ours, in seconds."""
 
@@ -34,7 +36,7 @@ class Pace:
         card: Between two edits of a status card.
         settle: After an open outcome, until it is looked for: Slack may still be at it.
         base: The first wait after a failure; it doubles up to ``ceiling``.
-        lease: How long a lane is held without a sign of life; more than one call takes.
+        lease: How long a lane is held without a sign of life; so long it is silent after a death.
         tick: How often the store is asked for what others want.
     """
 
@@ -43,7 +45,7 @@ class Pace:
     settle: float = 10.0
     base: float = 1.0
     ceiling: float = 60.0
-    lease: float = 60.0
+    lease: float = 15.0
     tick: float = 1.0
 
 
@@ -127,7 +129,9 @@ class LaneWorker:
     def _next(self, lane: str, rows: list[Wanted], now: float) -> tuple[Wanted | None, float | None]:
         """What is due: edits of what people decide, the first of the posts, edits of the status card."""
         edits = [row for row in rows if row.stale]
-        posts = [row for row in rows if not row.stale][:1]
+        # Files need a right of their own; where the app lacks it, messages do not wait behind them.
+        unsent = [row for row in rows if not row.stale]
+        posts = [next(row for row in unsent if row.kind == kind) for kind in sorted({row.kind for row in unsent})[::-1]]
         gap = max(self.pace.card, self.pace.card * self.busy() / 2)
         at = [(max(row.next_try, row.shown_at + gap if row.pin else 0.0), row) for row in edits if not row.pin]
         at += [(self._post_at(lane, row), row) for row in posts]
@@ -159,7 +163,32 @@ class LaneWorker:
             after = max(self.pace.settle, self._backoff(row.attempts))
             await call(out.later, row.key, self.clock() + after, error.code)
         except Refused as error:
-            await self._refused(row, error.code)
+            if error.code in LACKING:
+                if row.error != error.code:
+                    log.warning("%s waits until the app may show it in Slack: %s", row.key, error.code)
+                await self._waits(row, error.code)
+            elif error.code not in LOST or not await self._lost(channel, row, error.code):
+                await self._refused(row, error.code)
+
+    async def _waits(self, row: Wanted, code: str) -> None:
+        out = self.store.slack.out
+        later = out.not_sent if row.state == "new" else out.later
+        await self.store.call(later, row.key, self.clock() + self._backoff(row.attempts), code)
+
+    async def _lost(self, channel: str, row: Wanted, code: str) -> bool:
+        """The channel is gone: an incident's is made anew, another one is looked for; ``False`` if it is to stay so."""
+        out = self.store.slack.out
+        lane = await self.store.call(out.lane, row.lane)
+        if lane is None or lane.wanted.get("archive") or int(lane.done.get("lost", 0)) >= MOST_LOST:
+            return False
+        if row.stale and row.channel != channel:
+            # It stands in the channel before this one, where nobody looks any more.
+            await self.store.call(out.gone, row)
+            return True
+        at = self.clock() + self._backoff(row.attempts)
+        log.warning("the Slack channel of %s is lost (%s); it is sought or made anew", row.lane, code)
+        await self.store.call(out.lost, lane, row, at, code)
+        return True
 
     async def _post(self, channel: str, row: Wanted) -> None:
         call, out = self.store.call, self.store.slack.out

@@ -168,18 +168,27 @@ class Pump:
             if not await self._store.call(self._out.claim, lane, self._owner, now, now + self._pace.lease):
                 await asyncio.sleep(self._pace.tick)
                 return
+            living = asyncio.create_task(self._keep_holding(lane))
             try:
                 wait: float | None = 0.0
                 while wait is not None and wait <= SHORT:
                     await self._rest(lane, wait)
                     wait = await self._worker.step(lane)
             finally:
+                living.cancel()
+                await asyncio.gather(living, return_exceptions=True)
                 self._out.release(lane, self._owner)
         except Lost:
             log.info("another process shows %s in Slack now", lane)
         except Exception:
             log.exception("%s cannot be shown in Slack; trying again", lane)
             await asyncio.sleep(self._pace.tick)
+
+    async def _keep_holding(self, lane: str) -> None:
+        """A sign of life while a call takes its time. Whether the lane was lost is seen before the next call."""
+        while True:
+            await asyncio.sleep(self._pace.lease / 3)
+            await self._store.call(self._out.renew, lane, self._owner, self._clock() + self._pace.lease)
 
     def _stir(self, lane: str) -> None:
         """Something new is wanted: whoever waits for time to pass looks again. From any thread."""

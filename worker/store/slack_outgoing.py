@@ -202,17 +202,18 @@ class Outgoing:
         ``only``: counting messages with keys that begin so, and no work on channels.
         """
         wanted = _OPEN & _COLUMNS.key.startswith(only, autoescape=True)
-        busy = select(_COLUMNS.lane, _COLUMNS.state, _COLUMNS.next_try).where(wanted).order_by(_COLUMNS.position)
+        shown = (_COLUMNS.lane, _COLUMNS.kind, _COLUMNS.state, _COLUMNS.next_try)
+        busy = select(*shown).where(wanted).order_by(_COLUMNS.position)
         known = select(slack_channels).where(or_(slack_channels.c.state == "due", slack_channels.c.channel.is_(None)))
         found: dict[str, float] = {}
-        queued: set[str] = set()
+        queued: set[tuple[str, str]] = set()
         with self._database.reading() as connection:
-            for lane, state, at in connection.execute(busy):
-                # Posts of a lane go in order: only the first of them counts.
-                if state == "shown" or lane not in queued:
+            for lane, kind, state, at in connection.execute(busy):
+                # Posts of a lane go in order, files beside them: only the first of either counts.
+                if state == "shown" or (lane, kind) not in queued:
                     found[lane] = min(found.get(lane, at), at)
                 if state != "shown":
-                    queued.add(lane)
+                    queued.add((lane, kind))
             for row in connection.execute(known):
                 if row.channel is None:
                     found.pop(row.lane, None)
@@ -284,6 +285,17 @@ class Outgoing:
         fresh = {"state": "new", "shown_hash": None, "channel": None, "ts": None, "begun": None, "next_try": 0.0}
         with self._database.transaction() as connection:
             self._set(connection, row.key, **fresh)
+
+    def lost(self, lane: Lane, row: Wanted, next_try: float, error: str) -> None:
+        """The channel of a lane is gone, found out with ``row``: that one, and what is pinned, is posted in another."""
+        made = lane.incident is not None
+        done = {"lost": int(lane.done.get("lost", 0)) + 1} if made else {}
+        fresh = {"state": "new", "shown_hash": None, "channel": None, "ts": None, "begun": None}
+        moved = (_COLUMNS.lane == lane.lane) & (or_(_COLUMNS.key == row.key, _COLUMNS.pin))
+        with self._database.transaction() as connection:
+            self.change_lane(lane.lane, channel=None, name=None, state="due", done=done, next_try=next_try, error=error)
+            connection.execute(update(slack_messages).where(moved).values(**fresh, attempts=row.attempts + 1))
+            self._set(connection, row.key, next_try=next_try, error=error)
 
     def plainly(self, row: Wanted, error: str) -> None:
         """Slack refuses its blocks: what is sent next is its text alone."""
