@@ -208,3 +208,51 @@ async def test_a_decision_that_was_counted_before_a_death_is_not_refused_after_i
         await slack.told("amal", "counted")
     assert await accepted(house, incident, 2) == ["amal", "dara"]
     assert refusals(store, incident) == []
+
+
+@pytest.mark.parametrize("way", ["response_url", "chat.postEphemeral"])
+async def test_an_answer_that_may_have_been_seen_comes_once_more_where_it_can_be_looked_for(peer, house, way):
+    """Slack takes it and drops the connection, each time: no client sends it again by itself."""
+    if way != "response_url":
+        peer.faults.add("status", method="response_url", times=0, status=404)
+    peer.faults.add("drop_after_commit", method=way, times=0)
+    async with around(peer, house) as slack:
+        incident = await house.start()
+        ts = await slack.show(incident, await slack.waiting(incident, "go"))
+        await slack.person("amal").click(slack.channel, ts, "decide:approve")
+        await slack.person("amal").until(lambda: not house.env.store.inbox.open(), 10)
+        (answer,) = [each for key, each in slack.board.told.items() if key.startswith("answer:")]
+        assert "Counted: 1 of 2." in answer.text
+        assert len(slack.private("amal")) == 1
+
+
+async def test_twenty_people_click_a_hundred_times_at_once_and_each_is_counted_or_told(peer, house):
+    """Duplicates, late ones and lost acknowledgements among them: in time, and no vote twice."""
+    async with around(peer, house) as slack:
+        people = [f"p{number}" for number in range(20)]
+        for name in people:
+            slack.link(name, ("crm_owner",) if name in people[:10] else ("viewer",))
+        incident = await house.start()
+        ts = await slack.show(incident, await slack.waiting(incident, "go"))
+        peer.faults.add("duplicate", method="interactive", times=20)
+        peer.faults.add("late", method="interactive", times=10, seconds=0.5)
+        peer.faults.add("unacknowledged", method="interactive", times=5, skip=40)
+        took = []
+
+        async def click(name):
+            begun = time.monotonic()
+            await slack.person(name).click(slack.channel, ts, "decide:approve")
+            took.append(time.monotonic() - begun)
+
+        ended = await asyncio.gather(*(click(name) for name in people * 5), return_exceptions=True)
+        # Slack itself lost some acknowledgements; all others came in time.
+        assert all("acknowledgement was lost" in str(each) for each in ended if each is not None)
+        assert max(took) < 3.5, max(took)
+        store = house.env.store
+        await slack.person("amal").until(lambda: not store.inbox.open(), 30)
+        votes = await accepted(house, incident, 2)
+        assert len(votes) == len(set(votes)) == 2 and set(votes) <= set(people[:10])
+        for name in people:
+            assert slack.private(name), name
+        codes = {code for _, code in refusals(store, incident)}
+        assert codes <= {"already_decided", "closed", "wrong_role"}, codes

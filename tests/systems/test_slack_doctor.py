@@ -75,3 +75,9 @@ async def test_each_thing_that_is_wrong_is_said(peer, tmp_path):
     assert "Without a Slack identity: amal" in (await found(peer, tmp_path, people))["slack people"]
     peer.faults.take_down()
     assert "cannot be reached" in (await found(peer, tmp_path))["slack"]
+
+
+async def test_each_question_is_asked_once(peer, tmp_path):
+    rule = peer.faults.add("drop", method="auth.test", times=0)
+    assert (await found(peer, tmp_path))["slack"].startswith("fail")
+    assert rule.struck == 1
