@@ -65,12 +65,12 @@ async def _slack(settings: Settings) -> list[Finding]:
     # Here, because its libraries take long to load and most commands need none of them.
     from worker.slack.checks import examine_slack
 
-    people = []
+    people, off = [], None
     with contextlib.suppress(Exception):
         if _has_store(settings):
             with contextlib.closing(open_store(settings)) as store:
-                people = store.people.list()
-    return await examine_slack(settings, people)
+                people, off = store.people.list(), store.slack.off.get()
+    return await examine_slack(settings, people, off)
 
 
 def _home(settings: Settings) -> Finding:

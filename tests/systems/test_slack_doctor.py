@@ -8,6 +8,7 @@ from worker.settings import Settings
 from worker.slack.checks import examine_slack
 from worker.slack.manifest import SCOPES
 from worker.slack.peer.server import SlackPeer
+from worker.store.outbox import InForce
 from worker.store.people import Person
 
 NAMES = {scope.name for scope in SCOPES}
@@ -53,6 +54,14 @@ async def test_all_is_well_where_all_is_granted_and_everybody_is_linked(peer, tm
         "slack socket": "ok",
         "slack people": "ok",
     }
+
+
+async def test_that_it_is_switched_off_is_said_without_the_reason(peer, tmp_path):
+    off = InForce("the token leaked", "amal", "2026-11-25T02:10:00.000000Z")
+    findings = await examine_slack(settings(peer, tmp_path), (), off)
+    (said,) = [each for each in findings if each.name == "slack switch"]
+    assert said.state == "warn" and "by amal at 2026-11-25T02:10Z" in said.message and "leaked" not in str(findings)
+    assert "slack switch" not in await found(peer, tmp_path)
 
 
 async def test_a_missing_scope_is_named_with_what_fails_without_it(peer, tmp_path):

@@ -341,3 +341,12 @@ async def test_a_person_gets_a_direct_message_once_and_a_stranger_none(store: St
 )
 def test_a_channel_is_named_by_slacks_rules(title: str, mode: str, name: str) -> None:
     assert channel_name(INC, title, mode) == name
+
+
+async def test_a_page_is_not_taken_while_slack_is_switched_off(store: Store, peer: SlackPeer) -> None:
+    store.people.add("ana", ["crm_owner"], [("slack", peer.team_id, peer.add_user("ana", "Ana", "ana@acme.example"))])
+    pump = make_pump(store, peer)
+    store.slack.off.set("stolen", "ana")
+    assert pump.want_dm("page", "ana", said("wake up")) is False
+    store.slack.off.clear("ana")
+    assert pump.want_dm("page", "ana", said("wake up")) is True

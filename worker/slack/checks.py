@@ -13,13 +13,17 @@ from worker.settings_slack import SlackSettings
 from worker.slack.identity import DOOR
 from worker.slack.manifest import SCOPES
 from worker.start_findings import PATIENCE, Finding
+from worker.store.outbox import InForce
 from worker.store.people import Person
 
 REINSTALL = "Paste `stanch slack manifest` into the app's manifest, then install it to the workspace again."
 
 
-async def examine_slack(settings: Settings, people: Sequence[Person]) -> list[Finding]:
-    """Every check of Slack, in the order in which they depend on each other; none where it is not configured."""
+async def examine_slack(settings: Settings, people: Sequence[Person], off: InForce | None = None) -> list[Finding]:
+    """Every check of Slack, in the order in which they depend on each other; none where it is not configured.
+
+    ``off`` is the switch, while it is set.
+    """
     slack = settings.file.slack
     if slack is None:
         return []
@@ -37,6 +41,9 @@ async def examine_slack(settings: Settings, people: Sequence[Person]) -> list[Fi
         found += await _channel(slack, web)
     if app_token is not None:
         found.append(await _socket(web, app_token))
+    if off is not None:
+        said = f"Switched off by {off.person} at {off.at[:16]}Z: nothing from there counts, nothing is posted."
+        found.append(Finding("slack switch", "warn", said, "`stanch slack on` ends it (incident commander)."))
     return [*found, _people(slack, people)]
 
 
