@@ -65,7 +65,9 @@ def test_only_builtins_know_the_shapes_of_workflows(path: Path) -> None:
 def test_peers_are_out_of_reach_of_a_live_worker() -> None:
     peer = re.compile(r"^(activities\.systems\.\w+|worker\.(?:\w+\.)*\w+)\.peer(\.|$)")
     allowed = re.compile(r"^(worker/range\w*\.py$|activities/systems/\w+/peer(/|\.py)|worker/(?:\w+/)*peer/)")
-    assert peer.match("worker.slack.peer.server") and peer.match("worker.slack.peer")
+    for name in ("worker.slack.peer.server", "worker.slack.peer", "worker.paging.peer.pagerduty", "worker.paging.peer"):
+        assert peer.match(name), name
+    assert allowed.match("worker/paging/peer/pagerduty.py") and not allowed.match("worker/paging/setup.py")
     assert not peer.match("worker.slack.peerage") and not allowed.match("worker/slack/door.py")
     for path in SOURCES:
         used = [module for module in imports(path) if peer.match(module)]

@@ -45,9 +45,11 @@ async def serving(
             # Only where people are woken: its libraries take their time to load.
             from worker.paging.setup import pager_of
 
-            pager = pager_of(settings, store, {"slack": slack.pages} if slack is not None else None)
+            assert desk.paging is not None
+            desk.paging.channels = {"slack": slack.pages} if slack is not None else {}
+            pager = pager_of(settings, store, desk.paging.channels)
             assert pager is not None
-            loops.append(asyncio.create_task(pager.keep_paging()))
+            loops += [asyncio.create_task(each) for each in (pager.keep_paging(), desk.paging.keep_fresh())]
         try:
             yield url
         finally:

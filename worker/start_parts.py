@@ -14,6 +14,7 @@ from worker.desk.plans import Installation
 from worker.desk.slack_people import SlackPeople
 from worker.edge import secrets_of
 from worker.foreign import catalog_of
+from worker.paging.desk import PagingDesk
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.keys import SigningKey
@@ -50,6 +51,7 @@ def make_desk(settings: Settings, client: Client, store: Store) -> Desk:
     """The desk, with the home's own signing key."""
     key = SigningKey.load(settings.home)
     desk = Desk(store, client, installation(settings, {key.key_id: key.public_hex}), key.private, key.key_id)
+    desk.paging = PagingDesk(settings, store)
     desk.slack = SlackPeople(desk.people, settings.file.slack, secrets_of(settings).get)
     return desk
 

@@ -46,7 +46,7 @@ def test_what_cannot_reach_anybody_is_refused(store: Store, given: dict[str, str
 def settings(home: Path, mode: str, text: str) -> Settings:
     """Settings with this [paging]."""
     (home / "stanch.toml").write_text(f'mode = "{mode}"\n{text}')
-    return Settings.load({"STANCH_HOME": str(home), "PD": "u+peer"}, home)
+    return Settings.load({"STANCH_HOME": str(home), "PD": "u+peer", "HOOK": "whsec_" + "QUJD" * 11}, home)
 
 
 def test_a_live_process_refuses_a_simulated_pagerduty(home: Path) -> None:
@@ -80,3 +80,38 @@ def test_a_test_page_goes_by_every_method_and_leaves_nothing_open(store: Store, 
         assert [(row["channel"], bool(row["error"])) for row in found] == [("pagerduty", False), ("mail", True)]
         assert "TEST for amal" in peer.events[0]["payload"]["summary"]
         assert [incident["status"] for incident in peer.incidents.values()] == ["resolved"]
+
+
+SLACK = '[slack]\nworkspace = "T0001"\nbot_token = "secret:env/BOT"\napp_token = "secret:env/APP"\n'
+
+
+@pytest.mark.parametrize(
+    ("slack", "linked", "rule", "unlinked", "lost"),
+    [
+        (SLACK, "T0001", "slack 0m", False, False),
+        (SLACK, "T0002", "slack 0m", True, True),
+        ("", "T0001", "slack 0m", True, True),
+        (SLACK, "T0002", "slack 0m, webhook 5m", True, False),
+        (SLACK, "T0002", "webhook 0m", False, False),
+    ],
+)
+def test_doctor_finds_whose_rule_names_slack_in_vain(
+    store: Store, home: Path, slack: str, linked: str, rule: str, unlinked: bool, lost: bool
+) -> None:
+    store.people.add("amal", ["crm_owner"], [("slack", linked, "U1")])
+    store.contacts.set("amal", {"rule": rule, "webhook": "https://hook.example"})
+    text = slack + '[paging.webhook]\nsecret = "secret:env/HOOK"\n'
+    given = settings(home, "live", text)
+    assert given.file.paging is not None
+    found = asyncio.run(examine_paging(given, given.file.paging, store.people.list(), store.contacts.all()))
+    states = {finding.name: finding.state for finding in found}
+    assert (states.get("paging slack") == "warn", states["paging people"] == "warn") == (unlinked, lost)
+
+
+def test_contacts_are_shown_to_themselves_and_to_who_may_see_all(store: Store) -> None:
+    people = People(store)
+    for name in ("amal", "bo"):
+        people.add(name, ["crm_owner"])
+        people.contact(name, {"mail": f"{name}@acme.example"})
+    assert [row["contact"]["mail"] for row in people.list()] == ["amal@acme.example", "bo@acme.example"]
+    assert ["contact" in row for row in people.list("bo")] == [False, True]

@@ -9,10 +9,11 @@ from worker.api import bodies
 from worker.api.doors import ADesk, AnActor
 from worker.api.incidents import v1 as incidents
 from worker.api.limits import BodyLimit
+from worker.api.paging import v1 as paging
 from worker.api.problems import install
 from worker.api.slack import v1 as slack
 from worker.desk.desk import Desk
-from worker.desk.rights import require
+from worker.desk.rights import allowed, require
 from worker.desk.views import hold_document
 from worker.dryrun.dryrun import foresee
 from worker.store.peek import seen
@@ -53,9 +54,9 @@ async def plan(desk: ADesk, _actor: AnActor, playbook: str, body: bodies.PlanWan
 
 
 @v1.get("/people")
-async def people(desk: ADesk, _actor: AnActor) -> dict[str, Any]:
-    """Who is known, with which roles."""
-    return {"people": desk.people.list()}
+async def people(desk: ADesk, actor: AnActor) -> dict[str, Any]:
+    """Who is known, with which roles; how they are reached only to themselves and to administrators."""
+    return {"people": desk.people.list(None if allowed(actor.roles, "people") else actor.name)}
 
 
 @v1.post("/people", status_code=201)
@@ -65,14 +66,6 @@ async def add_person(desk: ADesk, actor: AnActor, body: bodies.AddPerson) -> dic
     given = body.identities
     identities = None if given is None else [(each.door, each.workspace, each.external_id) for each in given]
     return desk.people.add(body.name, body.roles, identities)
-
-
-@v1.put("/people/{name}/contact")
-async def set_contact(desk: ADesk, actor: AnActor, name: str, body: bodies.Contact) -> dict[str, Any]:
-    """Say how oneself is woken; an administrator may for anybody."""
-    if actor.name != name:
-        require(actor.name, actor.roles, "people")
-    return desk.people.contact(name, body.model_dump(exclude_none=True))
 
 
 @v1.post("/people/{name}/token", status_code=201)
@@ -154,7 +147,7 @@ def create_app(desk: Desk, *routers: APIRouter) -> FastAPI:
     app.state.desk = desk
     install(app)
     app.add_middleware(BodyLimit)
-    for router in (*routers, incidents, slack, v1):
+    for router in (*routers, incidents, paging, slack, v1):
         app.include_router(router)
 
     @app.get("/healthz", include_in_schema=False)

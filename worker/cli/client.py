@@ -189,6 +189,11 @@ def home() -> Path:
     return Path(os.environ.get("STANCH_HOME") or ".stanch").expanduser()
 
 
+def means_server(as_person: str | None) -> bool:
+    """Whether a command that also works on this machine's home is meant for a server."""
+    return as_person is not None or bool(os.environ.get("STANCH_TOKEN") or os.environ.get("STANCH_URL"))
+
+
 def connect(as_person: str | None = None, *, need_token: bool = True) -> ApiClient:
     """A client for the server that the environment or the home names.
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import click
 
-from worker.cli.client import ApiClient, at, connect
+from worker.cli.client import ApiClient, at, connect, means_server
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, say, show
 
@@ -71,7 +71,7 @@ class _Remote:
 
 @contextmanager
 def _register(as_person: str | None) -> Iterator[_Register]:
-    if as_person is not None or os.environ.get("STANCH_TOKEN") or os.environ.get("STANCH_URL"):
+    if means_server(as_person):
         with connect(as_person) as api:
             yield _Remote(api)
         return
@@ -228,27 +228,33 @@ def revoke(name: str, as_person: str | None, as_json: bool) -> None:
 @people.command()
 @click.argument("name")
 @click.option("--test", is_flag=True, required=True, help="Send a page that is marked as a test.")
+@as_option
 @json_option
-def page(name: str, test: bool, as_json: bool) -> None:
-    """Try how NAME is woken. A marked test page by every method of the rule; on the machine with the settings."""
-    from worker.paging.trial import try_rule
+def page(name: str, test: bool, as_person: str | None, as_json: bool) -> None:
+    """Try how NAME is woken: a marked test page by every method of the rule.
+
+    With STANCH_TOKEN the server sends it; without, this machine does, by its own settings.
+    """
+    if means_server(as_person):
+        with connect(as_person) as api:
+            told = api.post(at("people", name, "test-page"))
+    else:
+        told = _test_page_here(name)
+    if as_json:
+        emit(told)
+    else:
+        for row in told["methods"]:
+            show(f"{row['channel']:<12} {clean(row['error']) or 'took it'}")
+    if not told["ok"]:
+        raise click.exceptions.Exit(1)
+
+
+def _test_page_here(name: str) -> dict[str, Any]:
+    from worker.paging.desk import PagingDesk
     from worker.settings import Settings
     from worker.start_base import open_store
 
     settings = Settings.load(os.environ)
     settings.refuse_test_switches()
-    paging = settings.file.paging
-    if paging is None:
-        fail("bad_value", "There is no [paging] in these settings, so nobody can be woken. Nothing was sent.")
     with closing(open_store(settings)) as store:
-        if store.people.get(name) is None:
-            fail("not_found", f"Nobody is known as {clean(name)[:64]!r}. Nothing was sent.")
-        found = asyncio.run(try_rule(settings, paging, store, name))
-    bad = [row for row in found if row["error"]]
-    if as_json:
-        emit({"ok": not bad, "name": name, "methods": found})
-    else:
-        for row in found:
-            show(f"{row['channel']:<12} {clean(row['error']) or 'took it'}")
-    if bad:
-        raise click.exceptions.Exit(1)
+        return asyncio.run(PagingDesk(settings, store).test_page(name))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from worker.cli.client import ApiClient, at, connect
+from worker.cli.client import ApiClient, at, connect, means_server
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, json_option, say, show
 
@@ -64,7 +64,7 @@ class _Home:
 
 @contextmanager
 def _register(as_person: str | None) -> Iterator[_Register]:
-    if as_person is not None or os.environ.get("STANCH_TOKEN") or os.environ.get("STANCH_URL"):
+    if means_server(as_person):
         with connect(as_person) as api:
             yield _Remote(api)
         return

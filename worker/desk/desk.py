@@ -29,6 +29,7 @@ from worker.desk.slack_people import SlackPeople
 from worker.desk.standing import StandingApprovals
 from worker.desk.starts import Starts
 from worker.desk.views import Views, hold_document
+from worker.paging.desk import PagingDesk
 from worker.store import Store
 
 log = logging.getLogger(__name__)
@@ -72,6 +73,8 @@ class Desk:
         """Doors beside ``/v1`` by name, each telling how it is; none of them makes the process unhealthy."""
         self.slack = SlackPeople(self.people)
         """Who is who in Slack; of a workspace once one is configured."""
+        self.paging: PagingDesk | None = None
+        """Who is on call, and test pages; none in a process without settings of its own."""
 
     def actor(self, token: str, door: str) -> Actor:
         """Who holds this token, with the roles of this very moment.

@@ -28,10 +28,14 @@ class People:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def list(self) -> list[dict[str, Any]]:
-        """Everybody, by name, without tokens."""
+    def list(self, only: str | None = None) -> list[dict[str, Any]]:
+        """Everybody, by name, without tokens. How somebody is reached is shown of ``only``, or of all without it."""
         contacts = self._store.contacts.all()
-        found = [{**_shown(each), "contact": contacts.get(each.name, {})} for each in self._store.people.list()]
+        seen = contacts if only is None else {only: contacts.get(only, {})}
+        found = [
+            {**_shown(each), **({"contact": seen.get(each.name, {})} if only in (None, each.name) else {})}
+            for each in self._store.people.list()
+        ]
         return sorted(found, key=lambda row: row["name"])
 
     def contact(self, name: str, given: Mapping[str, str]) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Mail:
         try:
             await asyncio.to_thread(self._post, mail)
         except (OSError, smtplib.SMTPException, ValueError) as error:
-            raise Undelivered(f"the mail server did not take it: {type(error).__name__}") from None
+            raise Undelivered(f"the mail server did not take it: {_why(error)}") from None
 
     async def check(self) -> None:
         """Greet and log in; nothing is sent.
@@ -121,7 +121,7 @@ class Mail:
         try:
             await asyncio.to_thread(lambda: self._connected().close())
         except (OSError, smtplib.SMTPException) as error:
-            raise Undelivered(f"the mail server cannot be used: {type(error).__name__}") from None
+            raise Undelivered(f"the mail server cannot be used: {_why(error)}") from None
 
     def _post(self, mail: EmailMessage) -> None:
         with self._connected() as server:
@@ -132,7 +132,7 @@ class Mail:
         if given.tls == "tls":
             server = smtplib.SMTP_SSL(timeout=PATIENCE, context=self._context)
         elif given.tls == "none" and not _loopback(given.host):
-            raise ssl.SSLError("unencrypted mail goes to this machine only")
+            raise Undelivered("unencrypted mail goes to this machine only; set paging.mail.tls")
         try:
             # The name is needed for the certificate, and connect() alone does not keep it.
             server._host = given.host  # type: ignore[attr-defined]
@@ -147,6 +147,18 @@ class Mail:
             server.close()
             raise
         return server
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not to be believed ({error.verify_message})"
+    if isinstance(error, smtplib.SMTPAuthenticationError):
+        return f"it refuses our login (status {error.smtp_code})"
+    if isinstance(error, smtplib.SMTPNotSupportedError):
+        return "it cannot do what the settings want of it (STARTTLS, or a login)"
+    if isinstance(error, smtplib.SMTPResponseException):
+        return f"status {error.smtp_code}"
+    return type(error).__name__
 
 
 def _loopback(host: str) -> bool:

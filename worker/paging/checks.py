@@ -32,7 +32,7 @@ async def examine_paging(
     found = [await _channel(name, channel, paging) for name, channel in channels.items()]
     oncall = oncall_of(settings, paging, channels)
     found += [await _schedule(role, oncall, settings, paging, people, contacts) for role in oncall.roles]
-    return [*found, _reached(paging, channels, people, contacts)]
+    return [*found, *_people(settings, paging, channels, people, contacts)]
 
 
 async def _channel(name: str, channel: PageChannel, paging: PagingSettings) -> Finding:
@@ -78,25 +78,37 @@ async def _schedule(
     return Finding(name, "ok", f"{', '.join(names)} now.")
 
 
-def _reached(
+def _people(
+    settings: Settings,
     paging: PagingSettings,
     channels: Mapping[str, PageChannel],
     people: Sequence[Person],
     contacts: Mapping[str, Mapping[str, str]],
-) -> Finding:
+) -> list[Finding]:
     shared = {
         "pagerduty": paging.pagerduty is not None and paging.pagerduty.routing_key is not None,
         "webhook": paging.webhook is not None and paging.webhook.url is not None,
-        "slack": True,
     }
-    lost = []
+    workspace = settings.file.slack.workspace if settings.file.slack is not None else None
+    lost, unlinked = [], []
     for person in people:
+        if not set(person.roles) - BYSTANDERS:
+            continue
         own = contacts.get(person.name, {})
+        linked = workspace is not None and any(each[:2] == ("slack", workspace) for each in person.identities)
         methods = {method.channel for method in parse_rule(own.get("rule") or paging.rule)}
-        reached = any((name in channels or name == "slack") and (own.get(name) or shared.get(name)) for name in methods)
-        if set(person.roles) - BYSTANDERS and not reached:
+        if "slack" in methods and not linked:
+            unlinked.append(person.name)
+        reached = {name for name in methods & channels.keys() if own.get(name) or shared.get(name)}
+        if not reached and not ("slack" in methods and linked):
             lost.append(person.name)
+    found = []
+    if unlinked:
+        why = "have no Slack identity" if workspace is not None else "Slack is not set up here"
+        mend = "`stanch slack link NAME --email ADDRESS`, or another rule: `stanch people contact NAME --rule R`."
+        said = f"The rule of {', '.join(unlinked)} names slack, but {'they ' if workspace else ''}{why}."
+        found.append(Finding("paging slack", "warn", said, mend))
     if lost:
         mend = "stanch people contact NAME --mail A"
-        return Finding("paging people", "warn", f"Nothing reaches {', '.join(lost)}.", mend)
-    return Finding("paging people", "ok", "Everybody can be reached.")
+        return [*found, Finding("paging people", "warn", f"Nothing reaches {', '.join(lost)}.", mend)]
+    return [*found, Finding("paging people", "ok", "Everybody can be reached.")]

@@ -51,4 +51,5 @@ class Showing(Pump):
 
 def outgoing(settings: SlackSettings, token: str, desk: Desk) -> Showing:
     """The outgoing half over a desk."""
-    return Showing(desk.store, desk.views, settings, token)
+    on_call = desk.paging.on_call if desk.paging is not None else lambda _: ()
+    return Showing(desk.store, desk.views, settings, token, on_call=on_call)
