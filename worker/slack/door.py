@@ -41,7 +41,7 @@ from worker.slack.starting import Starting
 log = logging.getLogger(__name__)
 
 AGAIN = (1.0, 2.0, 5.0, 15.0, 30.0)
-LOOK = 300.0
+LOOK = 60.0
 TIMEOUT = 10
 SIGNED = ("x-slack-request-timestamp", "x-slack-signature")
 
