@@ -15,13 +15,17 @@ PATHS = {
 BODIES = {
     "/v1/incidents": {"playbook": "contain-things"},
     "/v1/incidents/{incident}/decisions": {"step": "go", "verdict": "done"},
+    "/v1/incidents/{incident}/notes": {"text": "x"},
+    "/v1/incidents/{incident}/tell": {"text": "x"},
     "/v1/incidents/{incident}/facts": {"fact": "x", "value": 1},
     "/v1/incidents/{incident}/events": {"name": "x"},
     "/v1/incidents/{incident}/clocks": {"clock": "x", "verb": "confirm"},
     "/v1/incidents/{incident}/reviews": {"step": "go", "verdict": "justified", "reason": "so"},
     "/v1/people/{name}/delegations": {"role": "crm_owner", "to": "bo", "until": "1h"},
     "/v1/people": {"name": "eve", "roles": ["admin"]},
+    "/v1/people/{name}/slack": {"user": "U0AMAL001"},
     "/v1/hold": {"reason": "look"},
+    "/v1/slack/off": {"reason": "look"},
     "/v1/standing": {"action": "lab.touch", "max_affected": 1, "until": "2999-01-01T00:00:00Z", "reason": "x"},
     "/v1/standing/{standing_id}/revoke": {"reason": "x"},
 }
