@@ -4,12 +4,12 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-RUNS = 50
+RUNS = 24
 AT_ONCE = 2
 SIGNALS = {-6, -11, 134, 139}
 
 
-async def test_fifty_runs_of_a_command_that_opens_a_temporal_client(acme):
+async def test_many_runs_of_a_command_that_opens_a_temporal_client(acme):
     """``replay`` of nothing: it connects, asks, and leaves."""
 
     def one(_number):

@@ -124,7 +124,7 @@ def timeline(incident_id: str, after: int, as_person: str | None, as_json: bool)
         emit(found)
         return
     for entry in found["entries"]:
-        show(timeline_line(entry, found["texts"]))
+        show(timeline_line(entry, found.get("texts", {})))
 
 
 @incident.command()
@@ -172,7 +172,7 @@ def watch(incident_id: str, every: float, as_person: str | None) -> None:
         while True:
             found = api.get(at("incidents", incident_id, "timeline"), after=seen)
             for entry in found["entries"]:
-                show(timeline_line(entry, found["texts"]))
+                show(timeline_line(entry, found.get("texts", {})))
                 seen = entry["seq"]
             document = api.get(at("incidents", incident_id))
             digests = ",".join(sorted(entry["digest"] for entry in document["waiting"]))
