@@ -3,6 +3,7 @@
 Pure; no Temporal.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from playbooks.contract import Json, Notice, Urgency
@@ -70,8 +71,20 @@ def contained(state: IncidentState) -> bool:
     return started > 0 and started == verified and not still and not any(run.unknown for run in runs)
 
 
-def not_closable(state: IncidentState) -> tuple[str, str] | None:
-    """Why the incident cannot be closed: a code and what to do first; ``None`` if it can."""
+def dropped_clocks(state: IncidentState) -> frozenset[str]:
+    """Clocks that people have dismissed or handed over, also where that is not yet computed.
+
+    What was submitted is not among them: it may start the clock of a follow-up.
+    """
+    said = state.clock_decisions.items()
+    return frozenset(clock for clock, decision in said if decision.get("state") in ("dismissed", "handed_over"))
+
+
+def not_closable(state: IncidentState, settled: Collection[str] = ()) -> tuple[str, str] | None:
+    """Why the incident cannot be closed: a code and what to do first; ``None`` if it can.
+
+    ``settled`` clocks are not owed, whatever was last computed of them.
+    """
     unknown = [name for name, run in state.runs.items() if run.unknown and not run.superseded]
     if unknown:
         return (
@@ -87,7 +100,7 @@ def not_closable(state: IncidentState) -> tuple[str, str] | None:
             "review_open",
             f"Nobody has reviewed the break-glass at {', '.join(unreviewed)}. The incident stays open.",
         )
-    open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open")]
+    open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open") and clock["id"] not in settled]
     if open_clocks:
         return (
             "clock_open",

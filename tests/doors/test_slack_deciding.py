@@ -6,6 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.doors.slack_house import around, refusals
+from worker.desk.decisions import Actor
 from worker.slack.peer.driver import together
 from worker.slack.peer.server import SlackPeer
 
@@ -129,3 +130,49 @@ async def test_slacks_own_repeats_are_dropped_without_a_word(slack, house):
     await asyncio.sleep(0.2)
     assert len(slack.private("amal")) == 1
     assert refusals(house.env.store, incident) == []
+
+
+async def test_a_decision_that_comes_too_late_is_told_so(slack, house):
+    incident = await house.start(playbook="hasty")
+    ts = await slack.show(incident, await slack.waiting(incident, "go"))
+    await slack.waiting(incident, "data")
+    await slack.person("amal").click(slack.channel, ts, "decide:approve")
+    await slack.told("amal", "The time to decide has passed")
+    await slack.told("amal", "expired")
+    await journaled(slack, incident, ("amal", "expired"))
+
+
+async def test_a_card_of_what_does_not_wait_yet_is_refused(slack, house):
+    incident = await house.start()
+    entry = await slack.waiting(incident, "go")
+    for step, who in (("data", "dara"), ("nowhere", "amal")):
+        ts = await slack.show(incident, {**entry, "step": step})
+        await slack.person(who).click(slack.channel, ts, "decide:approve")
+        await slack.told(who, "not_waiting")
+    await journaled(slack, incident, ("dara", "not_waiting"))
+
+
+async def test_what_has_changed_since_it_was_approved_is_asked_anew_and_the_old_card_is_refused(slack, house):
+    """More targets than approved: the plan has changed, so the digest that was shown is nobody's any more."""
+    incident = await house.start()
+    entry = await slack.waiting(incident, "go")
+    ts = await slack.show(incident, entry)
+    house.desk.life.hold_on(Actor("amal", ("crm_owner",), "api"), "look first")
+    for name in ("amal", "bo"):
+        await slack.person(name).click(slack.channel, ts, "decide:approve")
+    # Approved under a hold: who approved is told that nothing happens yet.
+    await slack.told("amal", "Counted: 1 of 2.")
+    await slack.told("bo", "There is a hold: nothing changes before it is lifted")
+    assert house.env.world.effects() == []
+    house.env.world.add(*[f"t-new{number}" for number in range(20)])
+    house.desk.life.hold_off(Actor("cleo", ("incident_commander",), "api"))
+    asked = await slack.waiting(incident, "end")
+    assert asked["difference"]
+    stale = await slack.show(incident, {**asked, "digest": entry["digest"]})
+    await slack.person("amal").click(slack.channel, stale, "decide:approve")
+    await slack.told("amal", "digest_mismatch")
+    await slack.person("bo").click(slack.channel, ts, "decide:approve")
+    await slack.told("bo", "closed")
+    await journaled(slack, incident, ("amal", "digest_mismatch"), ("bo", "closed"))
+    changed = [e for e in house.env.store.journal.entries(incident) if e["kind"] == "approval.plan_changed"]
+    assert changed

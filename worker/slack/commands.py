@@ -70,7 +70,10 @@ class Commands:
             who = self.people().mention(actor.name)
             mode = self._desk.installation.context.mode.value
             why = fact(_reason(verb, str(what.get("rest") or "")), WHY)
-            done = f" {DONE[verb]}: {why}" if why else f" {DONE[verb]}."
+            did = DONE[verb]
+            if verb == "close" and _status(str(what.get("rest") or "")) == "false_alarm":
+                did += " as a false alarm"
+            done = f" {did}: {why}" if why else f" {did}."
             told_all = message(marked(mode, f"{incident}: {actor.name}{done}"), [paragraph([who, done]), *banner(mode)])
             self._shown.say(f"{incident}:said:{actor.request}", incident, told_all)
         if incident:
@@ -166,8 +169,7 @@ class Commands:
         return _done(await self._desk.life.cancel(_named(incident), actor, None, rest))
 
     async def _close(self, actor: Actor, incident: str, rest: str) -> Message:
-        status = "false_alarm" if rest.split(" ")[0] == "false_alarm" else "closed"
-        return _done(await self._desk.life.close(_named(incident), actor, status, _reason("close", rest)))
+        return _done(await self._desk.life.close(_named(incident), actor, _status(rest), _reason("close", rest)))
 
     async def _clock(self, actor: Actor, incident: str, rest: str) -> Message:
         clock, _, said = rest.partition(" ")
@@ -208,6 +210,11 @@ def _instant(text: str) -> str:
             "Write now, or as 2026-11-25T14:30:00+01:00.",
         )
     return stamp(instant)
+
+
+def _status(rest: str) -> str:
+    """As what an incident is closed."""
+    return "false_alarm" if rest.split(" ")[0] == "false_alarm" else "closed"
 
 
 def _reason(verb: str, rest: str) -> str:

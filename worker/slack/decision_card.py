@@ -48,7 +48,7 @@ ENDINGS = {
     "expired": "Time is over: nobody decided",
     "closed": "Closed without a decision",
 }
-WHO = {"ask": "Who answers: ", "human": "Who does it: "}
+WHO = {"ask": "Who answers: ", "human": "Who does it: ", "review": "Who reviews: "}
 BARRED = {"review": "cannot review it: broke the glass"}
 PAST = {
     "approve": "approved",
@@ -168,7 +168,10 @@ def _who(entry: Mapping[str, Any], people: People) -> list[Line]:
     """Who may decide, and who has."""
     who = entry.get("who") or {}
     needs = who.get("needs") or ()
-    said = "; ".join(f"{need['count']} of {' or '.join(map(role, need['roles']))}" for need in needs[:MOST])
+    said = "; ".join(
+        ("" if need["count"] == 1 else f"{need['count']} of ") + " or ".join(map(role, need["roles"]))
+        for need in needs[:MOST]
+    )
     decided = entry.get("decided") or ()
     line: list[Span] = [Bold(WHO.get(entry["kind"], "Who decides: ")), fact(said or "nobody can")]
     if who.get("may"):

@@ -30,6 +30,8 @@ FRESH = 30.0
 """Seconds after which the time left on cards that wait is told again."""
 GATE = re.compile(r":(gate|result)(\d+)(?:\.(\d+))?\Z")
 REVIEW = re.compile(r":review:(.+):(\d+)\Z")
+REASONED = frozenset({"deny", "break_glass"})
+"""Verdicts that everybody reads the reason of."""
 SAID = {"approve": "approved", "deny": "denied", "break_glass": "broke the glass", "answer": "answered"}
 Json = dict[str, Any]
 
@@ -72,6 +74,7 @@ class Teller:
         self._off: tuple[InForce | None, ...] = ()
         """The switch as it was last told; empty before the first look."""
         self._waiting: dict[str, float] = {}
+        self._reasons: dict[tuple[str, str, str], str] = {}
         self._poked: set[str] = set()
         self._wake = asyncio.Event()
 
@@ -140,9 +143,28 @@ class Teller:
         members = members_now(self._store, self._settings.workspace)
         with self._store.transaction():
             self._channel(document, lane, members)
-            _Telling(self._store, self._pump, document, lane, members, self._on_call, self._clock()).want()
+            telling = _Telling(
+                self._store, self._pump, document, lane, members, self._on_call, self._reason, self._clock()
+            )
+            telling.want()
             if review:
                 self._review(document["incident"], review.encode())
+
+    def _reason(self, incident: str, verdict: str, digest: str) -> str:
+        """What the person said who decided so; it lies in evidence, and is looked up once."""
+        known = (incident, verdict, digest)
+        if known in self._reasons:
+            return self._reasons[known]
+        for entry in self._store.journal.entries(incident):
+            body = entry["body"]
+            if entry["kind"] != "decision.accepted" or (body.get("verdict"), body.get("digest")) != known[1:]:
+                continue
+            try:
+                ref = str(body.get("text_ref") or "")
+                self._reasons[known] = self._store.evidence.read(ref).decode() if ref else ""
+            except (OSError, ValueError):
+                log.warning("the reason of a decision of %s cannot be read; it is not in Slack", incident)
+        return self._reasons.get(known, "")
 
     def _review(self, incident: str, content: bytes) -> None:
         name = versioned(f"{incident}-after-review.md", content)
@@ -169,10 +191,18 @@ class _Telling:
     """One incident at one moment."""
 
     def __init__(
-        self, store: Store, pump: Pump, document: Json, lane: Lane | None, members: Members, on_call: OnCall, now: float
+        self,
+        store: Store,
+        pump: Pump,
+        document: Json,
+        lane: Lane | None,
+        members: Members,
+        on_call: OnCall,
+        reasons: Callable[[str, str, str], str],
+        now: float,
     ) -> None:
         self._store, self._pump, self._document, self._lane = store, pump, document, lane
-        self._members, self._people, self._on_call = members, members.people, on_call
+        self._members, self._people, self._on_call, self._reasons = members, members.people, on_call, reasons
         self._now = datetime.fromtimestamp(now, UTC)
         self._incident, self._mode = document["incident"], document["mode"]
         self._asked = {_place(entry): entry for entry in document["waiting"]}
@@ -245,6 +275,10 @@ class _Telling:
             self._pump.want(*self._decided(place, notice, {"status": "closed"}), notices=notices)
 
     def _decided(self, place: tuple[str, ...], notice: Json, result: Mapping[str, Any]) -> tuple[str, str, None, Any]:
+        body = result.get("body") or {}
+        if body.get("verdict") in REASONED:
+            reason = self._reasons(self._incident, str(body["verdict"]), str(notice["body"].get("digest") or ""))
+            result = {**result, "body": {**body, "reason": reason}}
         said = decided_card(self._mode, notice, result, people=self._people)
         return _key_of(self._incident, place), self._incident, None, said
 

@@ -45,5 +45,5 @@ def _recipients(to: Any, people: People) -> list[Span]:
     persons = [name for kind, _, name in pairs if kind == "person"]
     roles = ", ".join(role(name or kind) for kind, _, name in pairs if kind != "person")
     if not persons:
-        return [roles]
+        return [roles] if roles else []
     return [*people_line(persons, people, most=10), f" ({roles})" if roles else ""]
