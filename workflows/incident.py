@@ -22,7 +22,6 @@ from workflows.incident_rules import (
     ENDED,
     clock_refusal,
     contained,
-    dropped_clocks,
     not_closable,
     reminders,
     take_fact,
@@ -376,12 +375,7 @@ class Incident:
         """Close, unless something is still owed."""
         if self._state.status in CLOSED:
             return Receipt(accepted=False, code="closed", message="The incident is already closed.")
-        refusal = not_closable(self._state)
-        if refusal is not None and refusal[0] == "clock_open":
-            now = not_closable(self._state, dropped_clocks(self._state))
-            # Whoever settles the last clock and closes at once need not wait for the clocks to be computed anew.
-            if now is None and workflow.patched("2026-11-25-close-after-last-clock"):
-                refusal = None
+        refusal = not_closable(self._state, workflow.patched)
         if request.status not in CLOSED:
             refusal = "bad_value", "Close as closed or as false_alarm."
         if refusal is not None:

@@ -3,7 +3,7 @@
 Pure; no Temporal.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from playbooks.contract import Json, Notice, Urgency
@@ -80,10 +80,10 @@ def dropped_clocks(state: IncidentState) -> frozenset[str]:
     return frozenset(clock for clock, decision in said if decision.get("state") in ("dismissed", "handed_over"))
 
 
-def not_closable(state: IncidentState, settled: Collection[str] = ()) -> tuple[str, str] | None:
+def not_closable(state: IncidentState, patched: Callable[[str], bool] = lambda _: True) -> tuple[str, str] | None:
     """Why the incident cannot be closed: a code and what to do first; ``None`` if it can.
 
-    ``settled`` clocks are not owed, whatever was last computed of them.
+    ``patched`` is the workflow's: whether it may behave as later versions do.
     """
     unknown = [name for name, run in state.runs.items() if run.unknown and not run.superseded]
     if unknown:
@@ -100,8 +100,10 @@ def not_closable(state: IncidentState, settled: Collection[str] = ()) -> tuple[s
             "review_open",
             f"Nobody has reviewed the break-glass at {', '.join(unreviewed)}. The incident stays open.",
         )
-    open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open") and clock["id"] not in settled]
-    if open_clocks:
+    open_clocks = [str(clock["id"]) for clock in state.clocks if clock.get("open")]
+    # Whoever settles the last clock and closes at once need not wait for the clocks to be computed anew.
+    owed = set(open_clocks) - dropped_clocks(state)
+    if owed or (open_clocks and not patched("2026-11-25-close-after-last-clock")):
         return (
             "clock_open",
             f"These clocks are neither submitted, dismissed nor handed over: {', '.join(open_clocks)}. "
