@@ -1,5 +1,6 @@
 """Words that every door shares: marks of steps, what a verdict means, time left. Pure."""
 
+from collections.abc import Mapping
 from datetime import datetime
 
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
@@ -31,6 +32,19 @@ REVIEWS = {
     "not_justified": "it was not; what was done stays, and the record says so",
 }
 """What each verdict of an after-review means."""
+
+NO_CHANGE = "changes nothing by itself"
+"""Of the start of a sub-playbook: its own effects ask for themselves."""
+
+
+def only_starts(step: Mapping[str, object]) -> bool:
+    """Whether a previewed step is the start of a sub-playbook: it has no targets, and nothing to undo."""
+    return str(step.get("action") or "").startswith("run ")
+
+
+def cannot_be_undone(step: Mapping[str, object]) -> bool:
+    """Whether what a previewed step does is final."""
+    return not step.get("reversible") and not only_starts(step)
 
 
 def remaining(until: str | None, now: datetime) -> str:

@@ -215,3 +215,12 @@ def test_a_review_asks_for_a_verdict_and_a_reason():
     blocks = {block.get("block_id"): block for block in review_view(entry("review"))["blocks"]}
     assert [each["value"] for each in blocks[names.VERDICT]["element"]["options"]] == KINDS["review"]
     assert blocks[names.REASON]["optional"] is False
+
+
+def test_starting_a_playbook_changes_nothing_and_is_not_called_final():
+    start = step_preview(1, action="run lessons", count=0, sample=[], labels=[], impact=[], reversible=False)
+    for steps in ([start], [start, step_preview(2)]):
+        made = card(entry(preview=steps))
+        shown = " ".join(said(made.blocks))
+        assert "hanges nothing by itself" in shown and "CANNOT be undone" not in shown + made.text + str(pressed(made))
+    assert "it changes nothing by itself" in card(entry(preview=[start])).text

@@ -7,7 +7,7 @@ from typing import Any
 
 from playbooks.policy import together
 from worker.cli.output import clean
-from worker.wording import ENDED, MARKS, MEANINGS, SETTLED, remaining, spell
+from worker.wording import ENDED, MARKS, MEANINGS, NO_CHANGE, SETTLED, only_starts, remaining, spell
 
 WIDTH = 92
 SAMPLE = 8
@@ -286,6 +286,8 @@ def _as_of(run: Mapping[str, Any], now: datetime) -> str:
 def _preview(step: Mapping[str, Any], *, undo: bool = False) -> list[str]:
     head = f"{clean(step['step'])}: {clean(step.get('summary') or step.get('action') or '')}"
     lines = _wrap(head, "  • ", "    ")
+    if only_starts(step):
+        return lines + _wrap(NO_CHANGE, "    ")
     count, already = step.get("count", 0), step.get("already", 0)
     figures = f"{count} will change" + (f", {already} already so" if already else "")
     lines += _wrap(f"{figures}: {_labelled(step)}" if step.get("sample") else figures, "    ")

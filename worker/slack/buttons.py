@@ -9,7 +9,7 @@ from worker.slack.marks import fact, marked
 from worker.slack.marks import names as named
 from worker.slack.preview import name_of, weight
 from worker.slack.text import shown, units
-from worker.wording import MEANINGS
+from worker.wording import MEANINGS, NO_CHANGE, cannot_be_undone, only_starts
 
 LABELS = {
     "retry": "Try again",
@@ -70,8 +70,9 @@ def said(entry: Mapping[str, Any]) -> str:
     undo, steps = entry["kind"] == "undo", list(entry.get("preview") or ())
     gone, kept, total = weight(steps, undo=undo)
     where = f" in {len(steps)} steps" if len(steps) > 1 else ""
-    lines = [f"{total:,} will change{where}." if steps else fact(entry["question"], 200)]
-    lost = [step for step in steps if not undo and not step.get("reversible")]
+    change = f"It {NO_CHANGE}." if all(map(only_starts, steps)) else f"{total:,} will change{where}."
+    lines = [change if steps else fact(entry["question"], 200)]
+    lost = [step for step in steps if not undo and cannot_be_undone(step)]
     protected = [name for step in steps for name in step.get("protected") or ()]
     remains = entry.get("remains") or ()
     fullest = [

@@ -5,6 +5,7 @@ from typing import Any
 
 from worker.slack.blocks import Block, Bold, Line, bullets, paragraph, size
 from worker.slack.marks import command, fact, fitting, labelled, names
+from worker.wording import NO_CHANGE, cannot_be_undone, only_starts
 
 DETAILED = 6
 COMPACT = 24
@@ -53,7 +54,7 @@ def headline(entry: Mapping[str, Any]) -> str:
     if not steps:
         return ""
     gone, kept, total = weight(steps, undo=entry["kind"] == "undo")
-    said = [f"{total:,} will change"]
+    said = [f"it {NO_CHANGE}" if all(map(only_starts, steps)) else f"{total:,} will change"]
     said += [f"{gone} of {len(steps)} steps CANNOT be undone" if len(steps) > 1 else "CANNOT be undone"] if gone else []
     said += [f"{kept:,} PROTECTED"] if kept else []
     return "; ".join(said)
@@ -61,7 +62,7 @@ def headline(entry: Mapping[str, Any]) -> str:
 
 def weight(steps: Sequence[Step], *, undo: bool) -> tuple[int, int, int]:
     """How many steps cannot be undone, how many targets are protected, how many targets change."""
-    gone = 0 if undo else sum(not step.get("reversible") for step in steps)
+    gone = 0 if undo else sum(cannot_be_undone(step) for step in steps)
     kept = sum(len(step.get("protected") or ()) for step in steps)
     return gone, kept, sum(int(step.get("count") or 0) for step in steps)
 
@@ -73,7 +74,7 @@ def name_of(step: Step) -> str:
 
 
 def _grave(step: Step, undo: bool) -> bool:
-    return bool(step.get("protected")) or (not undo and not step.get("reversible"))
+    return bool(step.get("protected")) or (not undo and cannot_be_undone(step))
 
 
 def _sum(steps: Sequence[Step], undo: bool) -> Line:
@@ -101,6 +102,8 @@ def _figures(step: Step) -> Line:
 
 def _detailed(incident: str, step: Step, undo: bool) -> Block:
     title, summary = name_of(step), fact(step.get("summary") or step.get("action") or "", 200)
+    if only_starts(step):
+        return bullets([Bold(title), f" · {summary}"], [[NO_CHANGE.capitalize()]])
     items: list[Line] = [_figures(step)]
     impact = list(step.get("impact") or ())
     if impact:
@@ -117,6 +120,8 @@ def _detailed(incident: str, step: Step, undo: bool) -> Block:
 
 
 def _compact(step: Step, undo: bool) -> Line:
+    if only_starts(step):
+        return [Bold(name_of(step)), f": {NO_CHANGE}"]
     spans: list[Any] = [Bold(name_of(step)), ": ", *_figures(step)]
     if not undo:
         spans.append(", can be undone" if step.get("reversible") else Bold(" · ⚠ CANNOT be undone"))
