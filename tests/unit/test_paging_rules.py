@@ -86,14 +86,21 @@ def test_who_is_on_call_together_is_paged_together_and_nobody_twice() -> None:
     ]
 
 
-@pytest.mark.parametrize("fate", [True, False])
-def test_nobody_waits_for_a_copy(fate: bool) -> None:
-    tried = walk(chain_of([["amal"]], {"amal": parse_rule("slack 1m")}, NOW, times=1, copies=["x", "y", "x"]), [fate])
-    assert [(link.person, link.copy, (at - NOW).total_seconds()) for link, at in tried] == [
-        ("x", True, 0),
-        ("y", True, 0),
-        ("amal", False, 60),
+@pytest.mark.parametrize(("fate", "mail"), [(True, 3), (False, 1)])
+def test_copies_go_out_after_the_first_attempt_and_nobody_waits_for_them(fate: bool, mail: int) -> None:
+    rules = {"amal": parse_rule("slack 1m, mail 3m")}
+    tried = walk(chain_of([["amal"]], rules, NOW, times=1, copies=["x", "y", "x"]), [fate])
+    assert [(link.person, link.copy, (at - NOW).total_seconds() / 60) for link, at in tried] == [
+        ("amal", False, 1),
+        ("x", True, 1),
+        ("y", True, 1),
+        ("amal", False, mail),
     ]
+
+
+def test_copies_alone_go_out_at_once() -> None:
+    chain = chain_of([], {}, NOW, times=2, copies=["x", "y"])
+    assert [(link.person, at) for link, at in walk(chain, [True])] == [("x", NOW), ("y", NOW)]
 
 
 @given(

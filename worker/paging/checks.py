@@ -40,7 +40,8 @@ async def _channel(name: str, channel: PageChannel, paging: PagingSettings) -> F
     try:
         if isinstance(channel, Mail):
             await channel.check()
-            return Finding(name, "ok", "It answers, and takes our login.")
+            login = paging.mail is not None and paging.mail.user is not None
+            return Finding(name, "ok", "It answers, and takes our login." if login else "It answers.")
         if isinstance(channel, PagerDuty):
             if not channel.hears:
                 mend = "Set paging.pagerduty.api_token, so that acknowledgements there stop the page."

@@ -88,7 +88,7 @@ class PagingDesk:
             raise DeskRefusal(
                 "bad_value",
                 "There is no [paging] in these settings, so nobody can be woken. Nothing was sent.",
-                "docs/paging.md says how to set it up.",
+                "The settings are ./stanch.toml, or what STANCH_CONFIG names; docs/paging.md says what to write.",
             )
         if self._store.people.get(name) is None:
             raise DeskRefusal("not_found", f"Nobody is known as {name[:64]!r}. Nothing was sent.")

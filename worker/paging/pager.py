@@ -303,9 +303,11 @@ def _roles(notice: Notice) -> list[str]:
 
 def _kept(chain: Chain) -> dict[str, Any]:
     links = [asdict(link) for link in chain.links]
-    return {"links": links, "cursor": chain.cursor, "due": stamp(chain.due), "taken": chain.taken}
+    then = stamp(chain.then) if chain.then is not None else None
+    return {"links": links, "cursor": chain.cursor, "due": stamp(chain.due), "taken": chain.taken, "then": then}
 
 
 def _chain(state: Mapping[str, Any]) -> Chain:
     links = tuple(Link(**link) for link in state["links"])
-    return Chain(links, state["cursor"], datetime.fromisoformat(state["due"]), state["taken"])
+    then = datetime.fromisoformat(state["then"]) if state.get("then") else None
+    return Chain(links, state["cursor"], datetime.fromisoformat(state["due"]), state["taken"], then)

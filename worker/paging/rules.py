@@ -1,7 +1,8 @@
 """Whom to page when: rules, and the pure machine that walks them.
 
 A page is a list of ``Link``. Each *turn* is one person, or those who are on call together; the methods of their rules
-are gone through so many times, then comes the next turn. Copies by mail go out before, and nobody waits for them.
+are gone through so many times, then comes the next turn. Copies by mail go out after the first attempt, and nobody
+waits for them.
 """
 
 import re
@@ -45,13 +46,15 @@ class Link:
 class Chain:
     """Where a page stands. ``cursor`` is the next link; at ``due`` it is tried, or nobody has answered.
 
-    ``taken`` says whether some channel took the page in this round of this turn.
+    ``taken`` says whether some channel took the page in this round of this turn; ``then``, while copies go out, when
+    the page itself goes on.
     """
 
     links: tuple[Link, ...]
     cursor: int
     due: datetime
     taken: bool = False
+    then: datetime | None = None
 
     @property
     def over(self) -> bool:
@@ -90,13 +93,14 @@ def chain_of(
     copies: Sequence[str] = (),
 ) -> Chain:
     """The chain of a page that begins now; nobody has two turns. ``copies`` get a mail each at once."""
-    links, seen = [Link(person, 0, "mail", 0, -1, True) for person in dict.fromkeys(copies)], set[str]()
+    links, seen = list[Link](), set[str]()
     for number, turn in enumerate(turns):
         together = [person for person in dict.fromkeys(turn) if person not in seen]
         seen |= set(together)
         for time in range(times):
             found = [Link(who, time, way.channel, way.after, number) for who in together for way in rules[who]]
             links += sorted(found, key=lambda link: link.after)
+    links[1:1] = [Link(person, 0, "mail", 0, -1, True) for person in dict.fromkeys(copies)]
     first = timedelta(seconds=links[0].after) if links else timedelta(0)
     return Chain(tuple(links), 0, now + first)
 
@@ -108,21 +112,26 @@ def due(chain: Chain, now: datetime) -> Link | None:
 
 def after(chain: Chain, now: datetime, *, taken: bool, gap: timedelta) -> Chain:
     """The chain once its current link was tried: later if the channel took it, at once if it failed."""
-    this, reached = chain.links[chain.cursor], chain.taken or taken
-    following = chain.links[chain.cursor + 1] if chain.cursor + 1 < len(chain.links) else None
+    this, rest = chain.links[chain.cursor], chain.links[chain.cursor + 1 :]
+    if this.copy:
+        goes_on = now if rest and rest[0].copy else chain.then or now
+        return replace(chain, cursor=chain.cursor + 1, due=goes_on)
+    reached = chain.taken or taken
+    following = next((link for link in rest if not link.copy), None)
     if following is not None and (following.turn, following.time) == (this.turn, this.time):
         pause = timedelta(seconds=following.after - this.after) if taken else timedelta(0)
-        return replace(chain, cursor=chain.cursor + 1, due=now + pause, taken=reached)
-    if this.copy:
-        pause = timedelta(0)
-    elif reached:
-        pause = gap
-    elif following is not None and following.turn == this.turn:
-        pause = min(gap, HURRY)
     else:
-        pause = timedelta(0)
-    first = timedelta(seconds=following.after) if following is not None else timedelta(0)
-    return replace(chain, cursor=chain.cursor + 1, due=now + pause + first, taken=False)
+        if reached:
+            pause = gap
+        elif following is not None and following.turn == this.turn:
+            pause = min(gap, HURRY)
+        else:
+            pause = timedelta(0)
+        pause += timedelta(seconds=following.after if following is not None else 0)
+        reached = False
+    goes_on = now + pause
+    copying = bool(rest) and rest[0].copy
+    return replace(chain, cursor=chain.cursor + 1, due=now if copying else goes_on, taken=reached, then=goes_on)
 
 
 def unanswered(chain: Chain, now: datetime) -> bool:

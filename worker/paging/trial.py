@@ -45,7 +45,8 @@ async def try_rule(
         channel, problem = channels.get(name), ""
         try:
             if channel is None:
-                raise Undelivered(ELSEWHERE if name == "slack" else f"{name} is not set up here")
+                elsewhere = name == "slack" and settings.file.slack is not None
+                raise Undelivered(ELSEWHERE if elsewhere else f"{name} is not set up here")
             await channel.send(call, person, contact.get(name, ""))
             if isinstance(channel, PagerDuty):
                 await channel.resolve(call.key, contact.get(name, ""))
