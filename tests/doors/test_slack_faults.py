@@ -256,3 +256,16 @@ async def test_twenty_people_click_at_once_and_again_and_each_is_counted_or_told
             assert slack.private(name), name
         codes = {code for _, code in refusals(store, incident)}
         assert codes <= {"already_decided", "closed", "wrong_role"}, codes
+
+
+async def test_what_another_server_left_when_it_died_is_taken_over_by_this_one(peer, house, monkeypatch):
+    monkeypatch.setattr("worker.slack.inbox.LEFT", 0.3)
+    async with around(peer, house) as slack:
+        incident = await house.start()
+        ts = await slack.show(incident, await slack.waiting(incident, "go"))
+        card, store = next(iter(slack.board.cards)), house.env.store
+        click = {"do": "decide", "channel": slack.channel, "ts": ts, "card": card, "verdict": "approve"}
+        store.inbox.keep("click/amal", "e", {**click, "user": slack.users["amal"], "team": peer.team_id})
+        await slack.told("amal", "Counted: 1 of 2.")
+        await slack.person("amal").until(lambda: not store.inbox.open(), 10)
+        assert await decided(house, incident) == ["amal"] and len(slack.private("amal")) == 1

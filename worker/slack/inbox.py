@@ -26,6 +26,8 @@ SLOW = 4.0
 REMEMBERED = timedelta(days=30)
 AT_ONCE = 32
 TRIES = 3
+LEFT = 60.0
+"""Seconds after which what nobody here works on is looked for: another process may have died over it."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ class Inbox:
         self._open = True
         try:
             await self._resume()
-            await asyncio.Event().wait()
+            while True:
+                await asyncio.sleep(LEFT)
+                await self._take_over()
         finally:
             self._open = False
             tasks = [*self._tasks.values()]
@@ -122,6 +126,17 @@ class Inbox:
                     self._begin(kept)
             return
 
+    async def _take_over(self) -> None:
+        try:
+            left = await self._store.call(self._store.inbox.open)
+        except Exception:
+            log.exception("the inbox of Slack cannot be read; trying again")
+            return
+        before = _stamp(datetime.now(UTC) - timedelta(seconds=LEFT))
+        for kept in left:
+            if kept.at < before:
+                self._begin(kept)
+
     def _begin(self, kept: Kept) -> None:
         if self._open and kept.id not in self._tasks:
             if self._fresh is not None:
@@ -134,10 +149,11 @@ class Inbox:
         try:
             outcome = Outcome.of(kept.outcome) if kept.outcome is not None else await self._carried_out(kept)
             await self._surely(self._store.inbox.carried_out, kept.id, outcome.document())
-            await self._told(kept, outcome)
+            if not (kept.again and await self._store.call(self._store.inbox.is_done, kept.id)):
+                await self._told(kept, outcome)
             await self._surely(self._store.inbox.done, kept.id)
         except Exception:
-            # It stays in the inbox: the next start tries again.
+            # It stays in the inbox, and is tried again later.
             log.exception("%s of Slack was not finished", kept.id)
 
     async def _carried_out(self, kept: Kept) -> Outcome:

@@ -71,6 +71,11 @@ class Inbox:
         with self._database.transaction() as connection:
             connection.execute(update(inbox).where(inbox.c.id == id_).values(**change))
 
+    def is_done(self, id_: str) -> bool:
+        """Whether a request is carried out and told, maybe by another process."""
+        with self._database.reading() as connection:
+            return connection.execute(select(inbox.c.done_at).where(inbox.c.id == id_)).scalar() is not None
+
     def forget(self, before: str) -> int:
         """Delete what was done before an instant, which nobody can deliver again; how many."""
         with self._database.transaction() as connection:
