@@ -67,10 +67,12 @@ class Inbox:
         carry: Carries one out.
         tell: Tells who asked.
         words: What is said where it could not be carried out.
+        left: See ``LEFT``.
     """
 
-    def __init__(self, store: Store, carry: Carry, tell: Tell, words: Words) -> None:
+    def __init__(self, store: Store, carry: Carry, tell: Tell, words: Words, *, left: float = LEFT) -> None:
         self._store, self._carry, self._tell, self._words = store, carry, tell, words
+        self._left = left
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._open = False
@@ -95,7 +97,7 @@ class Inbox:
         try:
             await self._resume()
             while True:
-                await asyncio.sleep(LEFT)
+                await asyncio.sleep(self._left)
                 await self._take_over()
         finally:
             self._open = False
@@ -132,7 +134,7 @@ class Inbox:
         except Exception:
             log.exception("the inbox of Slack cannot be read; trying again")
             return
-        before = _stamp(datetime.now(UTC) - timedelta(seconds=LEFT))
+        before = _stamp(datetime.now(UTC) - timedelta(seconds=self._left))
         for kept in left:
             if kept.at < before:
                 self._begin(kept)
