@@ -97,7 +97,15 @@ async def test_commands_answer_privately_and_refuse_by_role(slack, house):
     assert incident in said(await slack.told("amal", "Looked at"))
     await slack.waiting(incident, "go")
     await amal.command("mine", channel)
-    await slack.told("amal", incident)
+    assert incident in said(await slack.told("amal", "1 waits for you"))
+    for line, answer in (
+        (f"clock {incident} some/clock submit yesterday Sent", "yesterday is no instant. Nothing was changed."),
+        (f"clock {incident} some/clock submit 2026-11-25T14:30:00 Sent", "is no instant"),
+        (f"clock {incident} some/clock dismiss", "needs a reason"),
+        (f"clock {incident} some/clock dismiss No duty", "some/clock"),
+    ):
+        await cleo.command(line, channel)
+        await slack.told("cleo", answer)
     await amal.command(f"status {incident}", channel)
     await slack.told("amal", "Contain things")
     await amal.command("status", channel)

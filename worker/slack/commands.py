@@ -118,7 +118,8 @@ class Commands:
             lines.append([Code(entry["incident"]), f"  {asked}", *until, *where])
             if entry.get("next"):
                 lines.append([f"      {worded(entry['next'])}"])
-        return message(f"{len(found)} wait for you", [paragraph(*lines)])
+        said = f"{len(found)} {'waits' if len(found) == 1 else 'wait'} for you"
+        return message(said, [paragraph([Bold(said)], *lines)])
 
     async def _ack(self, actor: Actor, incident: str, _rest: str) -> Message:
         return words.received(self._desk.life.ack(_named(incident), actor))
@@ -172,7 +173,7 @@ class Commands:
         return _done(await self._desk.life.close(_named(incident), actor, _status(rest), _reason("close", rest)))
 
     async def _clock(self, actor: Actor, incident: str, rest: str) -> Message:
-        clock, _, said = rest.partition(" ")
+        clock, _, asked = rest.partition(" ")
         if not clock:
             document = await self._desk.views.incident(_named(incident))
             open_ones = [each for each in document["clocks"] if each["open"]]
@@ -182,8 +183,9 @@ class Commands:
                 lines.append([Code(each["id"]), f"  {each['state']}", *due])
             if not lines:
                 return words.said("No legal clock is open.")
-            return message(f"{len(open_ones)} legal clocks are open", [paragraph(*lines)])
-        verb, _, reason = said.strip().partition(" ")
+            said = f"{len(open_ones)} legal {'clock is' if len(open_ones) == 1 else 'clocks are'} open"
+            return message(said, [paragraph([Bold(said)], *lines)])
+        verb, _, reason = asked.strip().partition(" ")
         at = None
         if verb in NEEDS_INSTANT:
             at, _, reason = reason.strip().partition(" ")
