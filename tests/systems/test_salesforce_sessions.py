@@ -31,7 +31,7 @@ async def test_sessions_with_their_children_end_once(acme, bench):
     preview = await bench.preview(END, targets=targets)
     assert (preview.count, preview.already) == (2, 0)
     assert set(preview.sample) == {parent.id, other.id}
-    assert preview.impact == ("2 users signed out", "2 child sessions end with them")
+    assert preview.impact == ("2 users signed out", "2 sessions that were made from them end too")
     assert preview.irreversible_because
     assert acme.effects() == []
 

@@ -155,7 +155,10 @@ class EndSessions(TargetAction[EndSessionsParams, Counted]):
         users = len({target.before.get("user") for target in targets})
         children = sum(len(target.before.get("children", ())) for target in targets)
         lines = [f"{users} user{'' if users == 1 else 's'} signed out"] if targets else []
-        return [*lines, f"{children} child sessions end with them"] if children else lines
+        more = "1 session that was made from one of them ends too"
+        if children > 1:
+            more = f"{children} sessions that were made from them end too"
+        return [*lines, more] if children else lines
 
     def labels(self, targets: Sequence[Target], ctx: ActionContext) -> list[str]:
         """Whose session it is, and of which type."""
