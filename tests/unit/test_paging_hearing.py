@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from playbooks.contract import Urgency
 from tests.unit.test_paging_pager import kinds, page, told
 from worker.paging.oncall import OnCall
 from worker.paging.pager import Pager
@@ -77,3 +78,16 @@ async def test_pagerduty_away_is_told_later(store: Store, incident: str) -> None
         peer.routing_key = key
         await listening.listen()
         assert next(iter(peer.incidents.values()))["status"] == "resolved"
+
+
+async def test_a_question_that_nobody_decided_in_time_is_resolved_there(store: Store, incident: str) -> None:
+    with PagerDutyPeer() as peer:
+        gate = {"run": "run/x", "step": "go", "body": {"kind": "gate", "question": "Go?"}}
+        store.notices.put([page(incident, **gate)])
+        await pager(store, peer).turn(datetime.now(UTC))
+        store.notices.put(
+            [page(incident, "n2", **{**gate, "urgency": Urgency.NORMAL, "body": {"kind": "result", "by": []}})]
+        )
+        await pager(store, peer).turn(datetime.now(UTC))
+        await pager(store, peer).listen()
+        assert [event["event_action"] for event in peer.events] == ["trigger", "resolve"]
