@@ -157,15 +157,9 @@ async def test_what_has_changed_since_it_was_approved_is_asked_anew_and_the_old_
     incident = await house.start()
     entry = await slack.waiting(incident, "go")
     ts = await slack.show(incident, entry)
-    house.desk.life.hold_on(Actor("amal", ("crm_owner",), "api"), "look first")
+    house.env.world.add(*[f"t-new{number}" for number in range(20)])
     for name in ("amal", "bo"):
         await slack.person(name).click(slack.channel, ts, "decide:approve")
-    # Approved under a hold: who approved is told that nothing happens yet.
-    await slack.told("amal", "Counted: 1 of 2.")
-    await slack.told("bo", "There is a hold: nothing changes before it is lifted")
-    assert house.env.world.effects() == []
-    house.env.world.add(*[f"t-new{number}" for number in range(20)])
-    house.desk.life.hold_off(Actor("cleo", ("incident_commander",), "api"))
     asked = await slack.waiting(incident, "end")
     assert asked["difference"]
     stale = await slack.show(incident, {**asked, "digest": entry["digest"]})
@@ -176,3 +170,20 @@ async def test_what_has_changed_since_it_was_approved_is_asked_anew_and_the_old_
     await journaled(slack, incident, ("amal", "digest_mismatch"), ("bo", "closed"))
     changed = [e for e in house.env.store.journal.entries(incident) if e["kind"] == "approval.plan_changed"]
     assert changed
+
+
+async def test_who_approves_under_a_hold_is_told_that_nothing_happens_yet(slack, house):
+    incident = await house.start()
+    ts = await slack.show(incident, await slack.waiting(incident, "go"))
+    house.desk.life.hold_on(Actor("amal", ("crm_owner",), "api"), "look first")
+    await slack.person("amal").click(slack.channel, ts, "decide:approve")
+    await slack.told("amal", "There is a hold: nothing changes before it is lifted")
+    await slack.person("bo").click(slack.channel, ts, "decide:approve")
+    await slack.told("bo", "There is a hold: nothing changes before it is lifted")
+    for _ in range(100):
+        steps = (await house.ask("cleo", "GET", f"/v1/incidents/{incident}")).json()["steps"]
+        if any(step["waiting_for"] == "held" for step in steps):
+            break
+        await asyncio.sleep(0.05)
+    assert any(step["waiting_for"] == "held" for step in steps)
+    assert house.env.world.effects() == []
