@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +19,11 @@ from standardwebhooks import Webhook
 from worker.paging.channels import Call, Mail, SignedWebhook, Undelivered, letter, unusable
 from worker.paging.pagerduty import PagerDuty
 from worker.paging.peer.pagerduty import PagerDutyPeer
+from worker.paging.setup import channels_of, pager_of
+from worker.secrets import SecretError
+from worker.settings import Settings
 from worker.settings_paging import MailSettings
+from worker.store import Store
 
 SECRET = "whsec_" + "QUJD" * 11
 
@@ -190,3 +195,20 @@ async def test_pagerduty_says_who_is_on_call_page_by_page() -> None:
     with PagerDutyPeer(page_size=2, on_call={"PS1": ["PA", "PB", "PC"]}) as peer:
         channel = PagerDuty(None, peer.api_token, lambda reference: reference, peer.url)
         assert await channel.on_call("PS1", datetime(2026, 11, 24, tzinfo=UTC)) == ["PA", "PB", "PC"]
+
+
+async def test_a_secret_that_cannot_be_read_takes_away_its_own_channel_only(store: Store, home: Path) -> None:
+    (home / "stanch.toml").write_text(
+        '[paging.mail]\nhost = "127.0.0.1"\nsender = "stanch@x.example"\n'
+        '[paging.webhook]\nurl = "https://x.example/"\nsecret = "secret:file/gone"\n'
+    )
+    settings = Settings.load({"STANCH_HOME": str(home)}, home)
+    paging = settings.file.paging
+    assert paging is not None
+    with pytest.raises(SecretError):
+        channels_of(settings, paging)
+    assert pager_of(settings, store) is not None
+    found = channels_of(settings, paging, strict=False)
+    assert isinstance(found["mail"], Mail)
+    with pytest.raises(Undelivered, match="its secret cannot be read"):
+        await found["webhook"].send(call(), "amal", "")
