@@ -34,7 +34,7 @@ SCOPES = (
     Scope("users:read", "knows guests and strangers, and people's names", "strangers cannot be told apart"),
     Scope("users:read.email", "finds people by mail address to link them", "`stanch slack link --email` finds nobody"),
     Scope("pins:write", "pins the status card", "the status card is not pinned"),
-    Scope("files:write", "drafts and the hand-over as files", "drafts are not put into the channel"),
+    Scope("files:write", "drafts and the after-review as files", "drafts are not put into the channel"),
     Scope("reactions:read", "a reaction keeps a message as a note", "reactions keep nothing"),
 )
 """Least there is: a scope without a reason here is not asked for."""
