@@ -1,11 +1,14 @@
 """The rest of an incident's life at the command line: each command once, as people use it, with its document."""
 
 import asyncio
+import contextlib
+import io
 import json
 
 import pytest
 
 from tests.doors.test_cli_decisions import Shell
+from worker.cli.main import execute
 
 
 @pytest.fixture
@@ -162,3 +165,10 @@ async def test_people_say_things_into_an_incident_and_hand_it_over(house, shell,
     file = tmp_path / "review.md"
     await shell.fine("vic", "incident", "after-review", incident, "-o", str(file))
     assert "Said" in file.read_text() and "knows" in file.read_text()
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STANCH_URL", house.url)
+        patch.setenv("STANCH_TOKEN", house.tokens["vic"])
+        await asyncio.to_thread(execute, ["incident", "after-review", incident])
+    headings = [line for line in printed.getvalue().splitlines() if line.startswith("## ")]
+    assert "## Times" in headings and "## Notes" in headings

@@ -62,7 +62,7 @@ def after_review(incident_id: str, output: Path | None, as_person: str | None, a
     elif output is not None:
         show(f"{output} is written.")
     else:
-        show(clean(found["markdown"]))
+        show("\n".join(map(clean, found["markdown"].splitlines())))
 
 
 COMMANDS = (note, tell, handover, after_review)
