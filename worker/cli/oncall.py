@@ -1,8 +1,6 @@
 """``stanch oncall``: who is on call for each role, now or at an instant, and when that changes."""
 
 import asyncio
-import contextlib
-import os
 from typing import Any
 
 import click
@@ -10,6 +8,7 @@ import click
 from worker.cli.client import connect, means_server
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, json_option, show
+from worker.cli.own_home import own_home
 
 
 @click.command()
@@ -37,9 +36,6 @@ def oncall(instant: str | None, as_person: str | None, as_json: bool) -> None:
 
 def _here(instant: str | None) -> dict[str, Any]:
     from worker.paging.desk import PagingDesk
-    from worker.settings import Settings
-    from worker.start_base import open_store
 
-    settings = Settings.load(os.environ)
-    with contextlib.closing(open_store(settings)) as store:
+    with own_home() as (settings, store):
         return asyncio.run(PagingDesk(settings, store).oncall(instant))

@@ -5,9 +5,8 @@ who may write there holds its keys anyway, and the first person has to come from
 """
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import click
@@ -15,6 +14,7 @@ import click
 from worker.cli.client import ApiClient, at, connect, means_server
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, say, show
+from worker.cli.own_home import own_home
 
 Rows = list[dict[str, Any]]
 Identities = Sequence[tuple[str, str, str]]
@@ -76,16 +76,10 @@ def _register(as_person: str | None) -> Iterator[_Register]:
             yield _Remote(api)
         return
     from worker.desk.people import People
-    from worker.settings import Settings
-    from worker.start_base import open_store
 
-    settings = Settings.load(os.environ)
-    say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")
-    store = open_store(settings)
-    try:
+    with own_home() as (settings, store):
+        say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")
         yield People(store)
-    finally:
-        store.close()
 
 
 @click.group()
@@ -251,10 +245,7 @@ def page(name: str, test: bool, as_person: str | None, as_json: bool) -> None:
 
 def _test_page_here(name: str) -> dict[str, Any]:
     from worker.paging.desk import PagingDesk
-    from worker.settings import Settings
-    from worker.start_base import open_store
 
-    settings = Settings.load(os.environ)
-    settings.refuse_test_switches()
-    with closing(open_store(settings)) as store:
+    with own_home() as (settings, store):
+        settings.refuse_test_switches()
         return asyncio.run(PagingDesk(settings, store).test_page(name))

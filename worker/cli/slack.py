@@ -5,7 +5,6 @@ without one, as ``stanch people`` does.
 """
 
 import asyncio
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import click
 from worker.cli.client import ApiClient, at, connect, means_server
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, json_option, say, show
+from worker.cli.own_home import own_home
 
 Document = dict[str, Any]
 
@@ -71,16 +71,10 @@ def _register(as_person: str | None) -> Iterator[_Register]:
     from worker.desk.people import People
     from worker.desk.slack_people import SlackPeople
     from worker.edge import secrets_of
-    from worker.settings import Settings
-    from worker.start_base import open_store
 
-    settings = Settings.load(os.environ)
-    say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")
-    store = open_store(settings)
-    try:
+    with own_home() as (settings, store):
+        say(f"No STANCH_TOKEN: working on this machine's home {settings.home}.")
         yield _Home(SlackPeople(People(store), settings.file.slack, secrets_of(settings).get))
-    finally:
-        store.close()
 
 
 @click.group()
