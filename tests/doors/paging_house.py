@@ -3,17 +3,13 @@
 import asyncio
 import contextlib
 import dataclasses
-import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
-from aiosmtpd.controller import Controller
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from standardwebhooks import Webhook
 
@@ -23,6 +19,7 @@ from playbooks.policy import Policy
 from tests.doors.conftest import House
 from tests.doors.slack_house import SECRETS, healthy
 from tests.doors.slack_house import settings as slack_settings
+from tests.mailbox import Letters, mail_server
 from tests.systems.pumping import QUICK
 from worker.api.app import create_app
 from worker.desk.desk import Desk
@@ -101,18 +98,6 @@ END:VCALENDAR
 """
 
 
-class Letters:
-    """What the mail server took."""
-
-    def __init__(self) -> None:
-        self.taken: list[Any] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Take a mail."""
-        self.taken.append(message_from_bytes(envelope.content, policy=default))
-        return "250 OK"
-
-
 @dataclasses.dataclass
 class Woken:
     """A house whose people are woken, and what reached them."""
@@ -140,21 +125,6 @@ class Woken:
         """Who was tried by which channel, and whether it was taken."""
         attempts = self.page(incident, **more).get("page", {}).get("attempts", [])
         return [(each["person"], each["channel"], not each["error"]) for each in attempts]
-
-
-@contextlib.contextmanager
-def mail_server() -> Iterator[tuple[Letters, int]]:
-    """A real mail server and its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    box = Letters()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    try:
-        yield box, port
-    finally:
-        controller.stop()
 
 
 @contextlib.contextmanager

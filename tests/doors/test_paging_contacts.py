@@ -3,8 +3,9 @@
 import pytest
 import pytest_asyncio
 
-from tests.doors.paging_house import CALENDAR, KEY, SETTINGS, mail_server
+from tests.doors.paging_house import CALENDAR, KEY, SETTINGS
 from tests.doors.test_cli_decisions import Shell
+from tests.mailbox import mail_server
 from worker.paging.desk import PagingDesk
 from worker.paging.peer.pagerduty import PagerDutyPeer
 from worker.settings import Settings

@@ -1,21 +1,18 @@
 """Channels against real servers: mail, the signed webhook, PagerDuty."""
 
 import json
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from email import message_from_bytes
-from email.policy import default
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from standardwebhooks import Webhook
 
+from tests.mailbox import Letters, mail_server
 from worker.paging.channels import Call, Mail, SignedWebhook, Undelivered, letter, unusable
 from worker.paging.pagerduty import PagerDuty
 from worker.paging.peer.pagerduty import PagerDutyPeer
@@ -34,29 +31,11 @@ def call(**more: Any) -> Call:
     return Call(**{**given, "text": "INC-2026-1: decide go", "todo": ("stanch incident ack INC-2026-1",), **more})
 
 
-class Letters:
-    """What the mail server took."""
-
-    def __init__(self) -> None:
-        self.taken: list[Any] = []
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
-        """Take a mail."""
-        self.taken.append((envelope, message_from_bytes(envelope.content, policy=default)))
-        return "250 OK"
-
-
 @pytest.fixture
 def letters() -> Iterator[tuple[Letters, MailSettings]]:
     """A real mail server, and the settings that reach it."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    box = Letters()
-    controller = Controller(box, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield box, MailSettings(host="127.0.0.1", port=port, tls="none", sender="stanch@acme.example")
-    controller.stop()
+    with mail_server() as (box, port):
+        yield box, MailSettings(host="127.0.0.1", port=port, tls="none", sender="stanch@acme.example")
 
 
 async def test_a_mail_says_by_itself_what_to_do(letters: tuple[Letters, MailSettings]) -> None:
@@ -65,7 +44,7 @@ async def test_a_mail_says_by_itself_what_to_do(letters: tuple[Letters, MailSett
     await mail.check()
     await mail.send(call(text="a\r\nBcc: eve@evil.example"), "amal", "amal@acme.example")
     await mail.send(call(text="a\r\nBcc: eve@evil.example"), "amal", "amal@acme.example")
-    (envelope, first), (_, second) = box.taken
+    envelope, (first, second) = box.envelopes[0], box.taken
     assert envelope.rcpt_tos == ["amal@acme.example"] and first["bcc"] is None
     assert first["subject"].startswith("EXERCISE, nothing is real: PAGE a Bcc:")
     assert "stanch incident ack INC-2026-1" in first.get_content()
