@@ -24,7 +24,7 @@ up: $(VENV)/installed
 	@$(BIN)/stanch up
 
 test: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not real"
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.benchmarks.run
