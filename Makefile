@@ -5,17 +5,20 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
-.PHONY: help demo test bench up lint docs clean
+.PHONY: help demo test test-real servers range bench up lint docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make demo   an alert arrives, a playbook contains it, in a simulated world (first time: some minutes)"
-	@echo "make up     Temporal, worker and doors on this machine, for real"
-	@echo "make test   all tests"
-	@echo "make bench  cost of Stanch against bare Temporal"
-	@echo "make lint   ruff and mypy"
-	@echo "make docs   write the generated reference pages"
-	@echo "make clean  remove .venv and caches; incidents and evidence stay"
+	@echo "make demo       an alert arrives, a playbook contains it, in a simulated world (first time: some minutes)"
+	@echo "make up         Temporal, worker and doors on this machine, for real"
+	@echo "make test       all tests that need no other server than Temporal"
+	@echo "make range      a simulated company with real servers where they are obtained, to look at and to attack"
+	@echo "make servers    install those servers (3 GB, some 10 minutes; nothing else here needs them)"
+	@echo "make test-real  tests against them"
+	@echo "make bench      cost of Stanch against bare Temporal"
+	@echo "make lint       ruff and mypy"
+	@echo "make docs       write the generated reference pages"
+	@echo "make clean      remove .venv and caches; incidents and evidence stay"
 
 demo: $(VENV)/installed
 	@$(BIN)/stanch demo --unattended
@@ -25,6 +28,15 @@ up: $(VENV)/installed
 
 test: $(VENV)/installed-dev
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not real"
+
+test-real: $(VENV)/installed-dev
+	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m real
+
+servers: $(VENV)/installed
+	@$(BIN)/python -m worker.servers.obtain
+
+range: $(VENV)/installed
+	@$(BIN)/python -m worker.range --models
 
 bench: $(VENV)/installed-dev
 	@$(BIN)/python -m tests.benchmarks.run

@@ -64,9 +64,10 @@ def test_only_builtins_know_the_shapes_of_workflows(path: Path) -> None:
 
 def test_peers_are_out_of_reach_of_a_live_worker() -> None:
     peer = re.compile(r"^(activities\.systems\.\w+|worker\.(?:\w+\.)*\w+)\.peer(\.|$)")
-    allowed = re.compile(r"^(worker/range\w*\.py$|activities/systems/\w+/peer(/|\.py)|worker/(?:\w+/)*peer/)")
+    allowed = re.compile(r"^(worker/range\w*(\.py$|/)|activities/systems/\w+/peer(/|\.py)|worker/(?:\w+/)*peer/)")
     for name in ("worker.slack.peer.server", "worker.slack.peer", "worker.paging.peer.pagerduty", "worker.paging.peer"):
         assert peer.match(name), name
+    assert allowed.match("worker/range_models/world.py") and not allowed.match("worker/ranges.d")
     assert allowed.match("worker/paging/peer/pagerduty.py") and not allowed.match("worker/paging/setup.py")
     assert not peer.match("worker.slack.peerage") and not allowed.match("worker/slack/door.py")
     for path in SOURCES:
@@ -143,8 +144,8 @@ def test_no_test_patches_what_it_tests() -> None:
 
 
 def test_requirement_files_record_no_place() -> None:
-    for name in ("requirements.txt", "requirements-dev.txt"):
-        text = (ROOT / name).read_text(encoding="utf-8")
+    for path in sorted(ROOT.glob("requirements*.txt")):
+        text = path.read_text(encoding="utf-8")
         assert "://" not in text and "--index" not in text
         pins = [line for line in text.splitlines() if line and line[0].isalpha()]
         assert pins and all("==" in line for line in pins)
