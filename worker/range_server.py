@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import uvicorn
@@ -16,9 +17,10 @@ ANSWER_SECONDS = 10.0
 class LoopbackServer:
     """From ``open`` to ``close``; its thread alone changes the state of what it shows."""
 
-    def __init__(self, app: Any) -> None:
-        """``app`` is the ASGI application."""
+    def __init__(self, app: Any, tls: tuple[Path, Path] | None = None) -> None:
+        """``app`` is the ASGI application; ``tls`` names the PEM files of certificate chain and key, for https."""
         self._app = app
+        self._tls = tls
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -44,6 +46,8 @@ class LoopbackServer:
                 loop="asyncio",
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=2,
+                ssl_certfile=self._tls and self._tls[0],
+                ssl_keyfile=self._tls and self._tls[1],
             )
         )
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(listening)), name="range", daemon=True)
@@ -51,7 +55,7 @@ class LoopbackServer:
         # The socket listens only once uvicorn is up; until then a connection would be refused.
         if not self._answers():
             raise RuntimeError("The range did not start. Look whether this machine allows listening on 127.0.0.1.")
-        return f"http://127.0.0.1:{port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
 
     def close(self) -> None:
         """Stop serving and close the port."""

@@ -126,10 +126,10 @@ class Between:
 
 
 class Bench:
-    """The real runner and store around an org: calls of actions as a workflow makes them."""
+    """The real runner and store around a system: calls of actions as a workflow makes them."""
 
-    def __init__(self, client: Salesforce, store: Store) -> None:
-        self.client, self.store = client, store
+    def __init__(self, client: Any, store: Store, system: str = "salesforce") -> None:
+        self.client, self.store, self.system = client, store, system
         self.protected: tuple[str, ...] = ()
         self.beats: list[Any] = []
         self.env = ActivityEnvironment()
@@ -183,7 +183,7 @@ class Bench:
         guarded = Guarded(protected=self.protected, own=self.client.own)
         around = Surroundings(
             self.store,
-            FixedSystems(salesforce=self.client),
+            FixedSystems(**{self.system: self.client}),
             Mode.LIVE,
             guarded=lambda _: guarded,
             stops=Between(self.before_change) if self.before_change else None,

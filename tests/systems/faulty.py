@@ -14,6 +14,7 @@ the world between two requests.
 
 import asyncio
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -134,8 +135,9 @@ class Faulty:
 class Forward:
     """An ASGI application that passes each request on to a server and its answer back."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+    def __init__(self, url: str, verify: ssl.SSLContext | bool = True) -> None:
+        """``verify`` is how a server behind https is known."""
+        self._url, self._verify = url.rstrip("/"), verify
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -146,7 +148,9 @@ class Forward:
         query = scope.get("query_string", b"").decode()
         path = scope.get("raw_path", scope["path"].encode()).decode()
         headers = [(name.decode(), value.decode()) for name, value in scope["headers"] if name.decode() not in HOP]
-        async with httpx.AsyncClient(trust_env=False, timeout=60, follow_redirects=False) as client:
+        async with httpx.AsyncClient(
+            verify=self._verify, trust_env=False, timeout=60, follow_redirects=False
+        ) as client:
             url = f"{self._url}{path}" + (f"?{query}" if query else "")
             request = client.build_request(scope["method"], url, headers=headers, content=body)
             answer = await client.send(request, stream=True)
