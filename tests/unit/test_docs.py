@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from activities.catalog import CATALOG
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
+from activities.systems.stepca.config import StepCaConfig
 from playbooks.compile import validate
 from playbooks.loader import Library, load_text
 from worker.alerts.intake import Intake
@@ -51,6 +52,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "paging.mail": MailSettings,
     "paging.webhook": WebhookSettings,
     "systems.salesforce": SalesforceConfig,
+    "systems.stepca": StepCaConfig,
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
 }

@@ -1,0 +1,4 @@
+"""What step-ca actions declare alike."""
+
+OWNER = "platform_owner"
+"""Role that owns every certificate."""
