@@ -69,6 +69,7 @@ class Mlflow:
 
     def __init__(self, config: MlflowConfig, vault: Vault, *, reading: bool = False) -> None:
         self.config = config
+        self.page = PAGE
         self._vault = vault
         self._wire = Wire(config, self._authorization, reading=reading)
         self._places: dict[tuple[str, str, str], str] = {}
@@ -133,7 +134,7 @@ class Mlflow:
         while True:
             asked: dict[str, str | int] = {
                 "filter": f"name='{name}'",
-                "max_results": PAGE,
+                "max_results": self.page,
                 "order_by": "version_number ASC",
             }
             if token:

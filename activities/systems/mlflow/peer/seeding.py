@@ -35,7 +35,9 @@ class Seeding:
 
     def __init__(self, url: str, headers: Mapping[str, str] | None = None) -> None:
         """``headers`` go with every request, such as ``Authorization``."""
-        self._client = httpx.Client(base_url=url, headers=dict(headers or {}), timeout=60, trust_env=False)
+        self._client = httpx.Client(
+            base_url=url, headers=dict(headers or {}), timeout=60, trust_env=False, verify=url.startswith("https:")
+        )
 
     def __enter__(self) -> "Seeding":
         return self

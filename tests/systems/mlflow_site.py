@@ -1,0 +1,148 @@
+"""A registry to test against: the simulated one, or a real MLflow server; both behind a front with faults."""
+
+import atexit
+import itertools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import pytest
+
+from activities.systems.mlflow.client import Mlflow, connect, connect_reading
+from activities.systems.mlflow.peer.app import MlflowPeer
+from activities.systems.mlflow.peer.seeding import Seeding
+from tests.systems.faulty import Faulty
+from tests.systems.real import executable
+from worker.range_server import LoopbackServer
+from worker.secrets import Secrets
+from worker.servers.mlflow import MlflowServer
+
+PARTS = {
+    "weights": "model.safetensors",
+    "tokenizer": "tokenizer.json",
+    "prompt": "prompt.txt",
+    "index": "index.json",
+    "serving_config": "serving/config.json",
+}
+_names = itertools.count(1)
+
+
+def files(seed: int = 1) -> dict[str, bytes]:
+    """The files of a version; they differ by seed."""
+    return {
+        "model.safetensors": b"weights %d" % seed,
+        "tokenizer.json": json.dumps({"seed": seed}).encode(),
+        "prompt.txt": b"Score the customer.",
+        "index.json": b"[]",
+        "serving/config.json": b'{"batch": 8}',
+        "README.md": b"# A model",
+    }
+
+
+class Place:
+    """A registry behind a front with faults, on a port of its own, for all tests of a file."""
+
+    def __init__(self, behind: Any) -> None:
+        self.faults = Faulty(behind)
+        self._server = LoopbackServer(self.faults)
+        self.url = ""
+
+    def __enter__(self) -> "Place":
+        self.url = self._server.open()
+        self.hand = Seeding(self.url)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.hand.close()
+        self._server.close()
+
+
+class Site:
+    """One registry with a model of its own, and Stanch's client of it.
+
+    The model's name is new for each site, since the registry is shared by the tests of a file.
+    """
+
+    def __init__(self, place: Place, folder: Path) -> None:
+        self.place, self.folder = place, folder
+        self.faults = place.faults
+        self.name = f"churn-{next(_names)}"
+        self.url, self.hand = place.url, place.hand
+        self._clients: list[Mlflow] = []
+
+    def __enter__(self) -> "Site":
+        self.faults.clear()
+        self.faults.requests.clear()
+        self.hand.model(self.name, consumers="crm-sync, partner-atlas")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for client in self._clients:
+            client.close()
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """What ``[systems.mlflow]`` holds."""
+        return {"url": self.url, "read_timeout": 10, **changes}
+
+    def client(self, *, reading: bool = False, env: Mapping[str, str] | None = None, **changes: Any) -> Mlflow:
+        """A client; closed with the site."""
+        made = (connect_reading if reading else connect)(
+            self.settings(**changes), Secrets(dict(env or {}), self.folder)
+        )
+        self._clients.append(made)
+        return made
+
+    def version(self, seed: int = 1, content: Mapping[str, bytes] | None = None, **more: Any) -> str:
+        """A new version with a whole release set."""
+        more.setdefault("parts", PARTS)
+        return self.hand.version(self.name, files(seed) if content is None else content, **more)
+
+    def versions(self, count: int) -> list[str]:
+        """Some, each with files of its own."""
+        return [self.version(seed) for seed in range(1, count + 1)]
+
+    def point(self, number: str, alias: str = "champion") -> None:
+        """Somebody points an alias to a version."""
+        self.hand.alias(self.name, alias, number)
+
+    def alias(self, alias: str = "champion") -> str | None:
+        """Where it points to now."""
+        found = self.hand.call("GET", "registered-models/get", name=self.name)["registered_model"]
+        return {row["alias"]: row["version"] for row in found.get("aliases", [])}.get(alias)
+
+    def tags(self, number: str) -> dict[str, str]:
+        """Of a version, now."""
+        found = self.hand.call("GET", "model-versions/get", name=self.name, version=number)["model_version"]
+        return {row["key"]: row.get("value", "") for row in found.get("tags", [])}
+
+    def model_tags(self) -> dict[str, str]:
+        """Of the model, now."""
+        found = self.hand.call("GET", "registered-models/get", name=self.name)["registered_model"]
+        return {row["key"]: row.get("value", "") for row in found.get("tags", [])}
+
+    def write(self, number: str, path: str, content: bytes) -> None:
+        """Somebody writes a file of a version."""
+        self.hand.file(self.hand.place(self.name, number), path, content)
+
+
+_real: list[MlflowServer] = []
+
+
+def real_url(folder: Path) -> str:
+    """The one real server of this session, started at first use and gone with the process."""
+    if not _real:
+        server = MlflowServer(executable("mlflow"), folder)
+        server.start()
+        atexit.register(server.stop)
+        _real.append(server)
+    return _real[0].url
+
+
+def opened(kind: str, folders: pytest.TempPathFactory) -> Place:
+    """The registry of a kind: ``"peer"`` or ``"real"``."""
+    return Place(MlflowPeer() if kind == "peer" else real_url(folders.mktemp("mlflow")))
+
+
+BOTH = ["peer", pytest.param("real", marks=pytest.mark.real)]
