@@ -31,8 +31,7 @@ class LoopbackServer:
         Raises:
             RuntimeError: It does not answer.
         """
-        # Named as TCP, because asyncio sends small pieces at once only on what says that it is.
-        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", 0))
         port = listening.getsockname()[1]
