@@ -1,5 +1,6 @@
 """A simulated org over a real socket, the real client through our adapter, a real store for evidence."""
 
+import random
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,14 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from activities.systems.aws.peer.app import AwsPeer
+from activities.systems.aws.peer.state import AwsAccount
 from activities.systems.salesforce.client import Salesforce
 from tests.systems.acme import Acme, Bench
+from tests.systems.aws_site import Keeping, Named, Site
+from tests.systems.real import executable
+from worker.range_server import LoopbackServer
+from worker.servers.moto import MotoServer
 from worker.store import Store
 
 
@@ -51,4 +58,36 @@ def bench(acme: Acme, empty_database: Path, tmp_path: Path) -> Iterator[Bench]:
     shutil.copy(empty_database, tmp_path)
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
     yield Bench(acme.client(), store)
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
+    """One moto for the session, with its access control on."""
+    with MotoServer(executable("moto"), tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture(params=["peer", pytest.param("real", marks=pytest.mark.real)])
+def aws(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """An AWS account, simulated or moto's, behind a front with faults."""
+    if request.param == "real":
+        server: MotoServer = request.getfixturevalue("moto")
+        account, front = None, Named(Keeping(server.url))
+    else:
+        server, account = None, AwsAccount(random.Random(7))
+        front = Named(AwsPeer(account))
+    served = LoopbackServer(front)
+    site = Site(account, server, served.open(), front)
+    yield site
+    site.close()
+    served.close()
+
+
+@pytest.fixture
+def aws_bench(aws: Site, empty_database: Path, tmp_path: Path) -> Iterator[Bench]:
+    """Calls of AWS actions."""
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    yield Bench(aws.client(), store, "aws")
     store.close()

@@ -1,8 +1,10 @@
 """The one way out to AWS: explicit credentials, no surroundings, no retries of its own, time-outs, errors mapped once.
 
-boto3 is imported at first use: the compiler reads every action and shall not pay for it.
+It is botocore, the layer below boto3's sessions, which is imported at first use: the compiler reads every action and
+shall not pay for it.
 """
 
+import functools
 import os
 import re
 import threading
@@ -57,7 +59,7 @@ class Identity:
 
 
 class Account:
-    """One account and region through boto3's clients, which are thread-safe and made once for each service."""
+    """One account and region through botocore's clients, which are thread-safe and made once for each service."""
 
     system = "aws"
 
@@ -141,21 +143,24 @@ class Account:
 
     def client_as(self, given: Credential, service: str, *, reading: bool) -> Any:
         """A botocore client of one service that acts as whoever holds a credential."""
-        import boto3
         import botocore.session
         from botocore.config import Config
 
         core = botocore.session.Session(session_vars=dict(NO_SURROUNDINGS))
+        core.register_component("data_loader", _loader())
         core.set_credentials(given.id, given.secret, given.token)
         if reading:
             core.get_component("event_emitter").register_first("before-call", _reads_only)
         try:
-            return boto3.session.Session(botocore_session=core, region_name=self.config.region).client(
+            return core.create_client(
                 service,
                 region_name=self.config.region,
                 endpoint_url=self.config.endpoint,
                 use_ssl=True,
                 verify=True,
+                aws_access_key_id=given.id,
+                aws_secret_access_key=given.secret,
+                aws_session_token=given.token,
                 config=Config(
                     connect_timeout=self.config.connect_timeout,
                     read_timeout=self.config.read_timeout,
@@ -169,9 +174,16 @@ class Account:
                 ),
             )
         except ValueError as error:
-            raise AuthFailed(
-                f"systems.{self.system}: {type(error).__name__}. Nothing was done. Mend the settings."
-            ) from None
+            said = f"systems.{self.system}: {type(error).__name__}."
+            raise AuthFailed(f"{said} Nothing was done. Mend the settings.") from None
+
+
+@functools.cache
+def _loader() -> Any:
+    """One for the process: it keeps the descriptions of services, which are long to read."""
+    import botocore.loaders
+
+    return botocore.loaders.create_loader()
 
 
 def read_config(config: Mapping[str, Any] | AwsConfig, system: str) -> AwsConfig:

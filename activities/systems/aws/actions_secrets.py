@@ -50,8 +50,10 @@ class _Stage(AwsTargets[P, Counted]):
         try:
             ctx.client.move_stage(target.id, stage=CURRENT, to=str(before[to]), away_from=str(before[away]))
         except Rejected:
-            # AWS refuses to take the label from a version that does not hold it: somebody else moved it.
-            return ItemOutcome(target.id, "failed", MOVED)
+            # AWS refuses to take the label from a version that does not hold it: somebody else moved it, or a lost
+            # attempt of ours.
+            if self._current(target, ctx) != before[to]:
+                return ItemOutcome(target.id, "failed", MOVED)
         return ItemOutcome(target.id, "done")
 
 

@@ -80,6 +80,7 @@ def mapped(doing: str, *, write: bool = False) -> Iterator[None]:
         InvalidParams: A value does not fit the call; nothing was sent.
     """
     from botocore import exceptions
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -105,7 +106,15 @@ def mapped(doing: str, *, write: bool = False) -> Iterator[None]:
         if write:
             raise lost(doing) from None
         raise Unavailable(f"The answer of AWS broke off ({doing}). Nothing was changed.") from None
-    except (exceptions.BotoCoreError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+    except (
+        exceptions.BotoCoreError,
+        ResponseParserError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        IndexError,
+    ) as error:
         if write:
             raise lost(doing) from None
         raise Unavailable(
