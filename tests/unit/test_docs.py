@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from activities.catalog import CATALOG
+from activities.systems.aws.config import AwsConfig
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
 from activities.systems.stepca.config import StepCaConfig
 from playbooks.compile import validate
@@ -51,6 +52,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "paging.pagerduty": PagerDutySettings,
     "paging.mail": MailSettings,
     "paging.webhook": WebhookSettings,
+    "systems.aws": AwsConfig,
     "systems.salesforce": SalesforceConfig,
     "systems.stepca": StepCaConfig,
     "workflows.NAME": WorkflowSettings,
