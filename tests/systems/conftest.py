@@ -11,11 +11,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from activities.systems.aws.peer.app import AwsPeer
 from activities.systems.aws.peer.state import AwsAccount
+from activities.systems.mlflow.peer.app import MlflowPeer
 from activities.systems.salesforce.client import Salesforce
+from tests.systems import mlflow_site
 from tests.systems.acme import Acme, Bench
 from tests.systems.aws_site import Keeping, Named, Site
 from tests.systems.real import executable
 from worker.range_server import LoopbackServer
+from worker.servers.mlflow import MlflowServer
 from worker.servers.moto import MotoServer
 from worker.store import Store
 
@@ -90,4 +93,35 @@ def aws_bench(aws: Site, empty_database: Path, tmp_path: Path) -> Iterator[Bench
     shutil.copy(empty_database, tmp_path)
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
     yield Bench(aws.client(), store, "aws")
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One MLflow server for the session."""
+    with MlflowServer(executable("mlflow"), tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["peer", pytest.param("real", marks=pytest.mark.real)])
+def registry_place(request: pytest.FixtureRequest) -> Iterator[mlflow_site.Place]:
+    """A model registry, simulated or MLflow's own, behind a front with faults; for all tests of a file."""
+    real = request.param == "real"
+    with mlflow_site.Place(request.getfixturevalue("mlflow_server").url if real else MlflowPeer()) as made:
+        yield made
+
+
+@pytest.fixture
+def registry(registry_place: mlflow_site.Place, tmp_path: Path) -> Iterator[mlflow_site.Site]:
+    """A model of its own in the registry."""
+    with mlflow_site.Site(registry_place, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def registry_bench(registry: mlflow_site.Site, empty_database: Path, tmp_path: Path) -> Iterator[Bench]:
+    """Calls of actions on the registry."""
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    yield Bench(registry.client(), store, "mlflow")
     store.close()

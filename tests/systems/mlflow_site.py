@@ -1,6 +1,5 @@
 """A registry to test against: the simulated one, or a real MLflow server; both behind a front with faults."""
 
-import atexit
 import itertools
 import json
 from collections.abc import Mapping
@@ -8,16 +7,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from activities.systems.mlflow import signing
 from activities.systems.mlflow.client import Mlflow, connect, connect_reading
-from activities.systems.mlflow.peer.app import MlflowPeer
+from activities.systems.mlflow.config import Signing
 from activities.systems.mlflow.peer.seeding import Seeding
 from tests.systems.faulty import Faulty
-from tests.systems.real import executable
 from worker.range_server import LoopbackServer
 from worker.secrets import Secrets
-from worker.servers.mlflow import MlflowServer
 
 PARTS = {
     "weights": "model.safetensors",
@@ -26,6 +25,21 @@ PARTS = {
     "index": "index.json",
     "serving_config": "serving/config.json",
 }
+
+
+class Key:
+    """A key pair on P-256, as PEM."""
+
+    def __init__(self) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        form = serialization.PrivateFormat.PKCS8
+        self.key = key
+        self.private = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+        spki = serialization.PublicFormat.SubjectPublicKeyInfo
+        self.public = key.public_key().public_bytes(serialization.Encoding.PEM, spki).decode()
+
+
+OLD, NEW = Key(), Key()
 _names = itertools.count(1)
 
 
@@ -83,8 +97,16 @@ class Site:
             client.close()
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """What ``[systems.mlflow]`` holds."""
-        return {"url": self.url, "read_timeout": 10, **changes}
+        """What ``[systems.mlflow]`` holds; it signs with ``NEW``, and trusts it and ``OLD``."""
+        signing = {
+            "trusted": [
+                {"name": "release-2025", "public_key": OLD.public},
+                {"name": "release-2026", "public_key": NEW.public},
+            ],
+            "key": "secret:env/SIGNING_KEY",
+            "key_name": "release-2026",
+        }
+        return {"url": self.url, "read_timeout": 10, "signing": signing, **changes}
 
     def client(self, *, reading: bool = False, env: Mapping[str, str] | None = None, **changes: Any) -> Mlflow:
         """A client; closed with the site."""
@@ -122,27 +144,19 @@ class Site:
         found = self.hand.call("GET", "registered-models/get", name=self.name)["registered_model"]
         return {row["key"]: row.get("value", "") for row in found.get("tags", [])}
 
+    def sign(self, number: str, key: Key = OLD, file: str = "model.sig") -> None:
+        """Somebody signs a version."""
+        client = self.client()
+        version = client.version(self.name, number)
+        with signing.downloaded(client, version) as folder:
+            content = signing.sign(folder, Signing(file=file), key.private)
+        self.write(number, file, content)
+
+    def there(self, number: str) -> set[str]:
+        """Names of a version's files."""
+        client = self.client()
+        return {artifact.path for artifact in client.artifacts(client.version(self.name, number))}
+
     def write(self, number: str, path: str, content: bytes) -> None:
         """Somebody writes a file of a version."""
         self.hand.file(self.hand.place(self.name, number), path, content)
-
-
-_real: list[MlflowServer] = []
-
-
-def real_url(folder: Path) -> str:
-    """The one real server of this session, started at first use and gone with the process."""
-    if not _real:
-        server = MlflowServer(executable("mlflow"), folder)
-        server.start()
-        atexit.register(server.stop)
-        _real.append(server)
-    return _real[0].url
-
-
-def opened(kind: str, folders: pytest.TempPathFactory) -> Place:
-    """The registry of a kind: ``"peer"`` or ``"real"``."""
-    return Place(MlflowPeer() if kind == "peer" else real_url(folders.mktemp("mlflow")))
-
-
-BOTH = ["peer", pytest.param("real", marks=pytest.mark.real)]

@@ -21,20 +21,8 @@ from activities.systems.mlflow import client as mlflow
 from activities.systems.mlflow.peer.app import MlflowPeer
 from activities.systems.mlflow.peer.state import Registry
 from activities.systems.mlflow.release import NotARelease, read_release
-from tests.systems.mlflow_site import BOTH, PARTS, Place, Site, files, opened
+from tests.systems.mlflow_site import PARTS, Place, Site, files
 from worker.secrets import Secrets
-
-
-@pytest.fixture(params=BOTH, scope="module")
-def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    with opened(request.param, tmp_path_factory) as made:
-        yield made
-
-
-@pytest.fixture
-def served(place: Place, tmp_path: Path) -> Iterator[Site]:
-    with Site(place, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
@@ -49,38 +37,38 @@ def simulated(peer: Place, tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
-def test_a_model_its_versions_and_its_aliases(served: Site) -> None:
-    first = served.version(1, tags={"builder": "builder-1"})
-    second = served.version(2)
-    served.point(second)
-    served.point(second, "shadow")
-    client = served.client()
-    model = client.model(served.name)
+def test_a_model_its_versions_and_its_aliases(registry: Site) -> None:
+    first = registry.version(1, tags={"builder": "builder-1"})
+    second = registry.version(2)
+    registry.point(second)
+    registry.point(second, "shadow")
+    client = registry.client()
+    model = client.model(registry.name)
     assert model.tags == {"consumers": "crm-sync, partner-atlas"}
     assert model.aliases == {"champion": second, "shadow": second}
     assert model.pointing_to(second) == ["champion", "shadow"]
-    found = client.versions(served.name)
-    assert [(version.number, version.model) for version in found] == [(first, served.name), (second, served.name)]
+    found = client.versions(registry.name)
+    assert [(version.number, version.model) for version in found] == [(first, registry.name), (second, registry.name)]
     assert found[0].tags["builder"] == "builder-1" and found[0].status == "READY" and found[0].created
-    assert client.version(served.name, first) == found[0]
-    assert (client.alias(served.name, "champion"), client.alias(served.name, "none")) == (second, None)
+    assert client.version(registry.name, first) == found[0]
+    assert (client.alias(registry.name, "champion"), client.alias(registry.name, "none")) == (second, None)
 
 
-def test_versions_of_all_pages_and_of_no_other_model(served: Site) -> None:
+def test_versions_of_all_pages_and_of_no_other_model(registry: Site) -> None:
     for _ in range(5):
-        served.version(content={"a": b"1"}, parts=None)
-    served.hand.model(f"{served.name}0")
-    served.hand.version(f"{served.name}0", {"a": b"1"})
-    client = served.client()
+        registry.version(content={"a": b"1"}, parts=None)
+    registry.hand.model(f"{registry.name}0")
+    registry.hand.version(f"{registry.name}0", {"a": b"1"})
+    client = registry.client()
     client.page = 2
-    assert [version.number for version in client.versions(served.name)] == ["1", "2", "3", "4", "5"]
-    assert served.faults.asked("model-versions/search.*page_token") == 2
+    assert [version.number for version in client.versions(registry.name)] == ["1", "2", "3", "4", "5"]
+    assert registry.faults.asked("model-versions/search.*page_token") == 2
 
 
-def test_files_of_a_version_are_listed_and_read(served: Site) -> None:
-    number = served.version(7, {**files(7), "sub/deep/a b.txt": b"x"})
-    client = served.client()
-    version = client.version(served.name, number)
+def test_files_of_a_version_are_listed_and_read(registry: Site) -> None:
+    number = registry.version(7, {**files(7), "sub/deep/a b.txt": b"x"})
+    client = registry.client()
+    version = client.version(registry.name, number)
     found = {artifact.path: artifact.size for artifact in client.artifacts(version)}
     assert found == {**{path: len(data) for path, data in files(7).items()}, "sub/deep/a b.txt": 1} | {
         "release.json": found["release.json"]
@@ -97,69 +85,71 @@ def test_files_of_a_version_are_listed_and_read(served: Site) -> None:
             client.content(version, path, 3)
 
 
-def test_a_run_with_its_metrics(served: Site) -> None:
-    made = served.hand.run("evaluations", {"auc": 0.9, "fpr": 0.1}, {"seed": "7"}, {"suite": "release"})
-    run = served.client().run(made["run_id"])
+def test_a_run_with_its_metrics(registry: Site) -> None:
+    made = registry.hand.run("evaluations", {"auc": 0.9, "fpr": 0.1}, {"seed": "7"}, {"suite": "release"})
+    run = registry.client().run(made["run_id"])
     assert (run.metrics, run.params, run.status) == ({"auc": 0.9, "fpr": 0.1}, {"seed": "7"}, "FINISHED")
     assert run.tags["suite"] == "release" and run.started and run.ended
 
 
-def test_what_is_not_there_is_not_found(served: Site) -> None:
-    client = served.client()
-    number = served.version(content={"a": b"1"}, parts=None)
+def test_what_is_not_there_is_not_found(registry: Site) -> None:
+    client = registry.client()
+    number = registry.version(content={"a": b"1"}, parts=None)
     for ask in (
         lambda: client.model("nobody"),
-        lambda: client.version(served.name, "99"),
+        lambda: client.version(registry.name, "99"),
         lambda: client.run("f" * 32),
         lambda: client.alias("nobody", "champion"),
-        lambda: client.set_alias(served.name, "champion", "99"),
-        lambda: client.set_version_tag(served.name, "99", "a", "b"),
+        lambda: client.set_alias(registry.name, "champion", "99"),
+        lambda: client.set_version_tag(registry.name, "99", "a", "b"),
         lambda: client.set_model_tag("nobody", "a", "b"),
     ):
         with pytest.raises(NotFound):
             ask()
     assert client.versions("nobody") == []
     # Removing what is not there is no error in MLflow.
-    client.delete_alias(served.name, "none")
-    client.delete_version_tag(served.name, number, "none")
-    client.delete_artifact(client.version(served.name, number), "none.txt")
+    client.delete_alias(registry.name, "none")
+    client.delete_version_tag(registry.name, number, "none")
+    client.delete_artifact(client.version(registry.name, number), "none.txt")
 
 
-def test_changes_are_read_back(served: Site) -> None:
-    number = served.version()
-    client = served.client()
-    client.set_alias(served.name, "champion", number)
-    client.set_version_tag(served.name, number, "quarantine", "INC-2026-7")
-    client.set_model_tag(served.name, "frozen", "INC-2026-7")
-    version = client.version(served.name, number)
+def test_changes_are_read_back(registry: Site) -> None:
+    number = registry.version()
+    client = registry.client()
+    client.set_alias(registry.name, "champion", number)
+    client.set_version_tag(registry.name, number, "quarantine", "INC-2026-7")
+    client.set_model_tag(registry.name, "frozen", "INC-2026-7")
+    version = client.version(registry.name, number)
     client.upload(version, "model.sig", b"{}")
-    assert (served.alias(), served.tags(number)["quarantine"]) == (number, "INC-2026-7")
-    assert served.model_tags()["frozen"] == "INC-2026-7" and client.content(version, "model.sig", 9) == b"{}"
-    client.delete_alias(served.name, "champion")
-    client.delete_version_tag(served.name, number, "quarantine")
-    client.delete_model_tag(served.name, "frozen")
+    assert (registry.alias(), registry.tags(number)["quarantine"]) == (number, "INC-2026-7")
+    assert registry.model_tags()["frozen"] == "INC-2026-7" and client.content(version, "model.sig", 9) == b"{}"
+    client.delete_alias(registry.name, "champion")
+    client.delete_version_tag(registry.name, number, "quarantine")
+    client.delete_model_tag(registry.name, "frozen")
     client.delete_artifact(version, "model.sig")
-    assert served.alias() is None and "quarantine" not in served.tags(number) and "frozen" not in served.model_tags()
+    assert (
+        registry.alias() is None and "quarantine" not in registry.tags(number) and "frozen" not in registry.model_tags()
+    )
     assert "model.sig" not in {artifact.path for artifact in client.artifacts(version)}
 
 
-def test_a_release_set_whole_changed_and_incomplete(served: Site) -> None:
-    client = served.client()
+def test_a_release_set_whole_changed_and_incomplete(registry: Site) -> None:
+    client = registry.client()
 
     def said(number: str, *, digests: bool = True) -> list[str]:
-        return client.release(client.version(served.name, number), digests=digests)[1]
+        return client.release(client.version(registry.name, number), digests=digests)[1]
 
-    whole = served.version()
-    release, wrong = client.release(client.version(served.name, whole))
-    assert release is not None and wrong == [] and release.digest == served.tags(whole)["release_digest"]
-    served.write(whole, "prompt.txt", b"Score them high.")
+    whole = registry.version()
+    release, wrong = client.release(client.version(registry.name, whole))
+    assert release is not None and wrong == [] and release.digest == registry.tags(whole)["release_digest"]
+    registry.write(whole, "prompt.txt", b"Score them high.")
     assert said(whole) == ["prompt is not what the release manifest says (prompt.txt)"]
     assert said(whole, digests=False) == []
-    client.delete_artifact(client.version(served.name, whole), "index.json")
+    client.delete_artifact(client.version(registry.name, whole), "index.json")
     assert said(whole, digests=False) == ["index is missing (index.json)"]
-    assert said(served.version(parts=None)) == ["the version has no release manifest (release.json)"]
-    assert said(served.version(parts={"weights": PARTS["weights"]})) == ["the release set lacks serving_config"]
-    assert said(served.version(tags={"release_digest": "0" * 64})) == [
+    assert said(registry.version(parts=None)) == ["the version has no release manifest (release.json)"]
+    assert said(registry.version(parts={"weights": PARTS["weights"]})) == ["the release set lacks serving_config"]
+    assert said(registry.version(tags={"release_digest": "0" * 64})) == [
         "its release manifest is not the one that was recorded when it was registered"
     ]
 
@@ -236,23 +226,23 @@ def test_files_that_lie_elsewhere_are_not_fetched(simulated: Site) -> None:
         client.artifacts(client.version(simulated.name, "1"))
 
 
-def test_a_reading_client_sends_nothing_that_changes(served: Site) -> None:
-    number = served.version()
-    client = served.client(reading=True)
-    version = client.version(served.name, number)
+def test_a_reading_client_sends_nothing_that_changes(registry: Site) -> None:
+    number = registry.version()
+    client = registry.client(reading=True)
+    version = client.version(registry.name, number)
     assert client.release(version)[1] == []
-    before = len(served.faults.requests)
+    before = len(registry.faults.requests)
     for change in (
-        lambda: client.set_alias(served.name, "champion", number),
-        lambda: client.delete_alias(served.name, "champion"),
-        lambda: client.set_version_tag(served.name, number, "a", "b"),
-        lambda: client.delete_version_tag(served.name, number, "a"),
+        lambda: client.set_alias(registry.name, "champion", number),
+        lambda: client.delete_alias(registry.name, "champion"),
+        lambda: client.set_version_tag(registry.name, number, "a", "b"),
+        lambda: client.delete_version_tag(registry.name, number, "a"),
         lambda: client.upload(version, "model.sig", b"{}"),
         lambda: client.delete_artifact(version, "model.safetensors"),
     ):
         with pytest.raises(Rejected, match="Nothing was sent"):
             change()
-    assert len(served.faults.requests) == before
+    assert len(registry.faults.requests) == before
 
 
 def test_nothing_listens() -> None:
@@ -277,7 +267,7 @@ def test_it_signs_in(tmp_path: Path, settings: dict[str, str], header: str) -> N
             open_.client().ping()
         assert "401" in caught.value.message
         good = open_.client(env={"TOKEN": "hunter2"}, **settings)
-        assert good.ping() == "The registry answers; 0 trusted signers, no key to sign with."
+        assert good.ping() == "The registry answers; 2 trusted signers, a key to sign with."
         with pytest.raises(AuthFailed) as caught:
             open_.client(env={"TOKEN": "wrong"}, **settings).ping()
         assert "wrong" not in caught.value.message
