@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from activities.errors import EvidenceMissing, InvalidParams
@@ -88,8 +89,8 @@ class ActionContext:
         """The world's instant now, aware, UTC."""
         return world_time(self.call.context, datetime.now(UTC))
 
-    def put(self, content: bytes, *, name: str, media_type: str = "application/json") -> EvidenceRef:
-        """Keep a file as evidence of this incident."""
+    def put(self, content: bytes | Path, *, name: str, media_type: str = "application/json") -> EvidenceRef:
+        """Keep a file as evidence of this incident: its bytes, or a path to copy it from."""
         ref = self._store.put(
             self.call.incident,
             content,
