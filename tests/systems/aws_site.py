@@ -13,6 +13,8 @@ from activities.systems.aws.client import Aws, connect
 from activities.systems.aws.peer.app import asked_for
 from activities.systems.aws.peer.sigv4 import claim_of
 from activities.systems.aws.peer.state import FULL_ACCESS, AwsAccount
+from activities.systems.sagemaker.client import SageMaker
+from activities.systems.sagemaker.client import connect as connect_sagemaker
 from tests.systems.faulty import Faulty
 from worker.secrets import Secrets
 from worker.servers.moto import MotoServer
@@ -118,6 +120,12 @@ class Site:
         self._open.append(made)
         return made
 
+    def sagemaker(self, **changes: Any) -> SageMaker:
+        """A client of SageMaker, by default Stanch's."""
+        made = connect_sagemaker(self.settings(**changes), Secrets(self.env, Path()))
+        self._open.append(made)
+        return made
+
     def thief(self, held: Credential) -> str:
         """The reference of a key as its thief holds it."""
         return self.hold(f"THIEF_{held.id}", f"{held.id}:{held.secret}")
@@ -166,6 +174,56 @@ class Site:
         document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
         iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)
         iam.put_role_policy(RoleName=name, PolicyName="access", PolicyDocument=json.dumps(FULL_ACCESS))
+        return name
+
+    def endpoint(self, name: str, variants: dict[str, tuple[str, float]]) -> str:
+        """An endpoint; ``variants`` are name to (model, weight). Its name."""
+        name = self.name(name)
+        if self.account is not None:
+            self.account.add_endpoint(name, variants)
+            return name
+        assert self.moto is not None
+        sagemaker = self.moto.client("sagemaker")
+        for model, _ in variants.values():
+            arn = "arn:aws:iam::123456789012:role/r"
+            sagemaker.create_model(ModelName=model, ExecutionRoleArn=arn, PrimaryContainer={"Image": "i"})
+        rows = [
+            {
+                "VariantName": variant,
+                "ModelName": model,
+                "InitialInstanceCount": 1,
+                "InstanceType": "ml.m5.large",
+                "InitialVariantWeight": weight,
+            }
+            for variant, (model, weight) in variants.items()
+        ]
+        sagemaker.create_endpoint_config(EndpointConfigName=name, ProductionVariants=rows)
+        sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
+        return name
+
+    def package(self, group: str) -> str:
+        """An approved model package; its ARN."""
+        if self.account is not None:
+            return self.account.add_package(group, 5)
+        assert self.moto is not None
+        sagemaker, group = self.moto.client("sagemaker"), self.name(group)
+        sagemaker.create_model_package_group(ModelPackageGroupName=group)
+        made = sagemaker.create_model_package(ModelPackageGroupName=group, ModelApprovalStatus="Approved")
+        return str(made["ModelPackageArn"])
+
+    def pipeline(self, name: str) -> str:
+        """A pipeline; its name."""
+        name = self.name(name)
+        if self.account is not None:
+            self.account.add_pipeline(name)
+            return name
+        assert self.moto is not None
+        self.moto.client("sagemaker").create_pipeline(
+            PipelineName=name,
+            PipelineDefinition="{}",
+            ClientRequestToken=uuid.uuid4().hex,
+            RoleArn="arn:aws:iam::123456789012:role/r",
+        )
         return name
 
     # Looks and somebody else's doings
