@@ -16,6 +16,7 @@ from activities.systems.salesforce.client import Salesforce
 from tests.systems import mlflow_site
 from tests.systems.acme import Acme, Bench
 from tests.systems.aws_site import Keeping, Named, Site
+from tests.systems.gateway_site import Site as GatewaySite
 from tests.systems.real import executable
 from worker.range_server import LoopbackServer
 from worker.servers.mlflow import MlflowServer
@@ -124,4 +125,27 @@ def registry_bench(registry: mlflow_site.Site, empty_database: Path, tmp_path: P
     shutil.copy(empty_database, tmp_path)
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
     yield Bench(registry.client(), store, "mlflow")
+    store.close()
+
+
+@pytest.fixture(scope="session", params=["peer", pytest.param("real", marks=pytest.mark.real)])
+def gateways(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewaySite]:
+    """A simulated gateway for the session, and a real HAProxy with OPA."""
+    with GatewaySite(request.param, tmp_path_factory.mktemp("gateway")) as site:
+        yield site
+
+
+@pytest.fixture
+def gateway(gateways: GatewaySite) -> GatewaySite:
+    """A gateway as it was at first."""
+    gateways.reset()
+    return gateways
+
+
+@pytest.fixture
+def at_gateway(gateway: GatewaySite, empty_database: Path, tmp_path: Path) -> Iterator[Bench]:
+    """Calls of actions on the gateway."""
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    yield Bench(gateway.own_client, store, "gateway")
     store.close()

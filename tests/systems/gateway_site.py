@@ -5,7 +5,6 @@ import hashlib
 import http.client
 import ipaddress
 import json
-import shutil
 import socket
 import ssl
 import threading
@@ -26,6 +25,8 @@ from activities.systems.gateway.models import DATA, LIMITS, LISTS, REVOKED, SERV
 from activities.systems.gateway.peer.policy import OpaPeer
 from activities.systems.gateway.peer.server import GatewayPeer
 from activities.systems.gateway.runtime import Runtime
+from playbooks.contract import ActionResult, Verb
+from tests.systems.acme import Bench
 from tests.systems.faulty import Faulty
 from tests.systems.real import executable
 from worker.range_server import LoopbackServer
@@ -125,7 +126,8 @@ class Model:
 
 
 class RuntimeFront:
-    """Stands before a runtime API and misbehaves as told: ``lose`` an answer, or ``cut`` before the command.
+    """Stands before a runtime API and misbehaves as told: ``lose`` an answer, ``cut`` before the
+    command, or ``refuse`` it.
 
     Keeps the commands that came through.
     """
@@ -164,10 +166,23 @@ class RuntimeFront:
                 self.rules.remove(rule)
                 if rule[0] == "cut":
                     return
+                if rule[0] == "refuse":
+                    link.sendall(b"Out of memory error.\n\n")
+                    return
             self.commands.append(command.partition(" <<")[0])
             answer = self._behind._ask(data.decode().removesuffix("\n"), write=True)
             if not rule:
                 link.sendall(answer.encode())
+
+
+class Publisher:
+    """Where the authority's list is fetched."""
+
+    def __init__(self, site: "Site") -> None:
+        self.site = site
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await Response(self.site.published, media_type="application/pkix-crl")(scope, receive, send)
 
 
 class Site:
@@ -202,7 +217,7 @@ class Site:
             served = LoopbackServer(model)
             places.append(served.open().removeprefix("http://"))
             self._stack.callback(served.close)
-        publisher = LoopbackServer(self._publish)
+        publisher = LoopbackServer(Publisher(self))
         self.crl_url = publisher.open() + "/crl"
         self._stack.callback(publisher.close)
         replicas, canary = (places[0], places[1]), places[2]
@@ -210,20 +225,20 @@ class Site:
             executable("haproxy"), executable("opa")
             self.opa: Any = enter(OpaServer(self.maps / DATA, self.folder / "logs" / "opa.log", token=TOKEN))
             opa_url = self.opa.url
-            self.gateway: Any = enter(HaproxyServer(self.folder, opa=opa_url, replicas=replicas, canary=canary))
+            self.server: Any = enter(HaproxyServer(self.folder, opa=opa_url, replicas=replicas, canary=canary))
         else:
             self.opa = OpaPeer(self.maps / DATA, TOKEN)
             served = LoopbackServer(self.opa)
             opa_url = served.open()
             self._stack.callback(served.close)
-            self.gateway = enter(GatewayPeer(self.folder, opa=opa_url, replicas=replicas, canary=canary))
+            self.server = enter(GatewayPeer(self.folder, opa=opa_url, replicas=replicas, canary=canary))
         self.opa_front = Faulty(opa_url)
         served = LoopbackServer(self.opa_front)
         self.opa_url = served.open()
         self._stack.callback(served.close)
-        self.front = RuntimeFront(self.gateway.socket)
+        self.front = RuntimeFront(self.server.socket)
         self._stack.callback(self.front.close)
-        self._client = self.client()
+        self.own_client = self.client()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -234,9 +249,6 @@ class Site:
         """The folder of lists."""
         return self.folder / "maps"
 
-    async def _publish(self, scope: Any, receive: Any, send: Any) -> None:
-        await Response(self.published, media_type="application/pkix-crl")(scope, receive, send)
-
     def client(self, **changes: Any) -> Gateway:
         """Stanch's client; requests to the policy engine and to the runtime API pass the fronts."""
         settings = {
@@ -246,7 +258,7 @@ class Site:
             "opa_token": "secret:env/OPA",
             "crl": self.crl_url,
             "ca": str(self.folder / "tls" / "clients.pem"),
-            "url": self.gateway.url,
+            "url": self.server.url,
             "server_ca": str(self.folder / "tls" / "clients.pem"),
             "own": ["stanch"],
             **changes,
@@ -276,7 +288,7 @@ class Site:
             file = self.folder / f"{name}.pem"
             file.write_text(self._pems[name])
             context.load_cert_chain(file)
-        host, _, port = self.gateway.url.removeprefix("https://").rpartition(":")
+        host, _, port = self.server.url.removeprefix("https://").rpartition(":")
         link = http.client.HTTPSConnection(host, int(port), timeout=10, context=context)
         self._stack.callback(link.close)
         return link
@@ -325,7 +337,7 @@ class Site:
 
     def runtime(self) -> Runtime:
         """The runtime API, as a person uses it."""
-        return Runtime(self.gateway.socket, connect=5, read=10)
+        return Runtime(self.server.socket, connect=5, read=10)
 
     def restart_opa(self) -> None:
         """A fresh policy engine on the same port, from its file."""
@@ -346,7 +358,7 @@ class Site:
         for name, text in self._pristine.items():
             (self.maps / name).write_text(text)
         self._logged = (self.folder / LOG).stat().st_size if (self.folder / LOG).exists() else 0
-        client, runtime = self._client, self.runtime()
+        client, runtime = self.own_client, self.runtime()
         for found in LISTS:
             if found is not LIMITS and client.live(found):
                 runtime.change(f"clear {found.kind} {self.maps / found.file}")
@@ -374,7 +386,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def site(kind: str, folder: Path) -> Site:
-    """A site whose folder is not too deep for a socket."""
-    shutil.rmtree(folder, ignore_errors=True)
-    return Site(kind, folder)
+async def undone(bench: Bench, name: str, result: ActionResult, *, attempt: int = 1, **params: Any) -> ActionResult:
+    """The undo of a step."""
+    changes = {"undo_args": result.undo_args, "epoch": 1, "tries": 2}
+    return await bench.run(bench.call(name, params, verb=Verb.UNDO, **changes), attempt=attempt)
