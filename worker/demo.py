@@ -21,6 +21,7 @@ from worker.demo_people import CAST, Script
 from worker.demo_prompt import Prompted
 from worker.demo_slack import InSlack
 from worker.demo_stage import SOURCE, DemoFailed, Stage, stage
+from worker.demo_stories import story_for
 from worker.demo_story import World, checks, document, seconds, steps_with_effect, story
 from worker.settings import Settings
 from worker.start_base import until_stopped
@@ -29,8 +30,6 @@ LOOK = 0.25
 PATIENCE = 240.0
 ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 COMMANDER = "chidi"
-CONTAINS = frozenset({"crm-oauth-token-theft"})
-"""Shipped playbooks that must end with the thief shut out; others must only do no harm."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,8 @@ async def play(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -
     """Play the demo; 0 if everything it claims is true in the world's own record."""
     begun = time.monotonic()
     tell = (lambda line: None) if wanted.as_json else say
-    async with stage(settings, wanted.seed, say) as scene:
+    played = story_for(wanted.playbook, wanted.alert)
+    async with stage(settings, wanted.seed, say, played) as scene:
         say(f"Seed {wanted.seed}. The simulated world: {scene.range.url}")
         assert scene.range.slack is not None
         say(f"Slack, as people see it: {scene.range.slack.url}")
@@ -67,12 +67,12 @@ async def play(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -
 
 async def _play(scene: Stage, wanted: Wanted, tell: Callable[[str], None], begun: float) -> dict[str, Any]:
     clients = {name: scene.client(name) for name in CAST}
-    act, spare = scene.range.do_by_hand, scene.range.spared()
+    act, spare, said = scene.range.do_by_hand, scene.range.spared(), {**scene.story.said, **scene.range.said()}
     script: Script
     if wanted.unattended:
-        script = InSlack(clients, act=act, spare=spare, told=tell, slack=scene.range.slack)
+        script = InSlack(clients, act=act, spare=spare, told=tell, said=said, slack=scene.range.slack)
     else:
-        script = Prompted(clients, act=act, spare=spare, told=tell)
+        script = Prompted(clients, act=act, spare=spare, told=tell, said=said)
     try:
         sent_at = datetime.now(UTC)
         incident = await asyncio.to_thread(_begin, scene, wanted, clients[COMMANDER])
@@ -140,8 +140,8 @@ def _ending(scene: Stage, shown: dict[str, Any], person: ApiClient, sent_at: dat
     with httpx.Client(base_url=scene.range.url, timeout=30, trust_env=False) as asked:
         effects_seen, log, state = (asked.get(f"/_range/{what}").json() for what in ("effects", "log", "state"))
     world = World(effects=effects_seen, log=log, state=state)
-    contains = shown["runs"][0]["playbook"]["id"] in CONTAINS
-    found = checks(shown, world, scene.range.wrong(contained=contains), effects, contains=contains)
+    contains = shown["runs"][0]["playbook"]["id"] in scene.story.playbooks
+    found = checks(shown, world, scene.range.wrong(contained=contains), effects, scene.story, contains=contains)
     steps = steps_with_effect(shown, effects)
     return document(
         shown,

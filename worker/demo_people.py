@@ -14,6 +14,8 @@ CAST: dict[str, tuple[str, ...]] = {
     "dana": ("privacy_officer",),
     "emeka": ("legal",),
     "farah": ("platform_owner", "model_owner"),
+    "goran": ("model_owner", "platform_owner"),
+    "hana": ("security_lead",),
 }
 """Who is on call, with roles. The commander comes last where others can decide."""
 
@@ -50,6 +52,7 @@ class Script:
         people: Name to that person's own client.
         act: Does by hand what a ``human`` step asks for, in the simulated world.
         spare: Names and ids that no card may hold: the innocent integration's.
+        said: What they know, by the field that asks for it.
         told: Gets a line for each decision.
     """
 
@@ -57,6 +60,7 @@ class Script:
     act: Callable[[Mapping[str, Any]], None]
     spare: frozenset[str] = frozenset()
     told: Callable[[str], None] = lambda line: None
+    said: Mapping[str, Any] = field(default_factory=lambda: SAID)
     decided: list[dict[str, Any]] = field(default_factory=list)
     waits_for_people: ClassVar[bool] = False
     """Whether a human may take their time, so that silence is no failure."""
@@ -120,7 +124,7 @@ class Script:
         if "approve" in verdicts:
             return self._vote(entry)
         if "answer" in verdicts:
-            values = {name: value_for(name, wanted) for name, wanted in entry["form"].items()}
+            values = {name: value_for(name, wanted, self.said) for name, wanted in entry["form"].items()}
             return {"verdict": "answer", "values": {k: v for k, v in values.items() if v is not None}}
         if "done" in verdicts:
             key = f"{entry['run']}/{entry['step']}/{entry['digest']}"
@@ -142,17 +146,17 @@ class Script:
         return {"verdict": "approve", "reason": "As shown."}
 
 
-def value_for(name: str, wanted: Mapping[str, Any]) -> Any:
-    """What somebody plausibly answers in a form's field of this type."""
+def value_for(name: str, wanted: Mapping[str, Any], said: Mapping[str, Any] = SAID) -> Any:
+    """What somebody plausibly answers in a form's field of this type. ``said`` is what they know, by field."""
     type_ = str(wanted.get("type", "string"))
-    if name in SAID and (not wanted.get("options") or SAID[name] in wanted["options"]):
-        return SAID[name]
+    if name in said and (not wanted.get("options") or said[name] in wanted["options"]):
+        return said[name]
     if wanted.get("options"):
         return wanted["options"][0]
     if wanted.get("default") is not None:
         return wanted["default"]
     if type_.startswith("list["):
-        return [value_for(name, {"type": type_[5:-1]})]
+        return [value_for(name, {"type": type_[5:-1]}, said)]
     now = datetime.now(UTC)
     return {
         "boolean": True,

@@ -15,10 +15,12 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from playbooks.contract import Mode
 from worker.cli.client import SERVER_FILE, TOKENS_FILE, ApiClient, written
 from worker.demo_people import CAST
+from worker.demo_stories import CRM, Setting, Story
 from worker.desk.people import People
 from worker.embedded import EmbeddedServer
 from worker.obtain import Obtain
@@ -51,6 +53,7 @@ class Stage:
     home: Path
     url: str
     range: Range
+    story: Story
     tokens: dict[str, str]
     secret: str
     server: EmbeddedServer
@@ -77,7 +80,7 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(settings: Settings, seed: int, say: Callable[[str], None]) -> AsyncIterator[Stage]:
+async def stage(settings: Settings, seed: int, say: Callable[[str], None], story: Story = CRM) -> AsyncIterator[Stage]:
     """Set the stage, and clear it at the end: processes, ports, locks. The home's files stay.
 
     Raises:
@@ -92,7 +95,7 @@ async def stage(settings: Settings, seed: int, say: Callable[[str], None]) -> As
         server = EmbeddedServer(binary, home / "temporal", namespace="stanch")
         say("Starting the simulated world and Temporal.")
         await stack.enter_async_context(server.running())
-        world = Range(seed, CAST)
+        world = story.world(Setting(seed, CAST, home / "world", settings.environment, say))
         await world.start()
         stack.push_async_callback(world.stop)
         secret = secrets.token_urlsafe(24)
@@ -108,6 +111,7 @@ async def stage(settings: Settings, seed: int, say: Callable[[str], None]) -> As
             home=home,
             url=url,
             range=world,
+            story=story,
             tokens=tokens,
             secret=secret,
             server=server,
@@ -156,7 +160,7 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
         'secret = "secret:file/detector.secret"',
     ]
     for system, values in systems.items():
-        lines += [f"[systems.{system}]", *(f"{key} = {json.dumps(value)}" for key, value in values.items())]
+        lines += [f"[systems.{system}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
     lines += ["[slack]", *(f"{key} = {json.dumps(value)}" for key, value in world.slack_settings(home).items())]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     given = settings.environment
@@ -173,6 +177,15 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
         "TEMPORAL_NAMESPACE": "stanch",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
+
+
+def _toml(value: Any) -> str:
+    """A value of the settings in TOML; what JSON and TOML write alike is written as JSON."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)
 
 
 def _people(settings: Settings, world: Range) -> dict[str, str]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from worker.cli.output import clean
+from worker.demo_stories import CRM, Story
 
 EFFECT_RISKS = frozenset({"contain", "change", "destroy"})
 
@@ -42,13 +43,15 @@ def checks(
     world: World,
     found_in_world: Mapping[str, str],
     effects: frozenset[str],
+    story: Story = CRM,
     *,
     contains: bool = True,
 ) -> list[Check]:
     """Compare what Stanch says with what the world saw.
 
     ``found_in_world`` is what the range says of its own ends (``{}`` when all is as it should be): name of
-    what is wrong to a sentence. ``contains`` says whether the playbook is one that must have had effects.
+    what is wrong to a sentence. ``contains`` says whether the playbook is one that must have had effects. ``story``
+    says what evidence comes first.
     """
     steps = steps_with_effect(incident, effects)
     run = incident["runs"][0]
@@ -68,25 +71,33 @@ def checks(
             f"{counted} targets changed by our count, {len(world.effects)} by the world's own",
         ),
         Check("once", not twice, f"effects that happened twice: {_names(twice)}"),
-        *([evidence_first(world)] if contains or world.effects else []),
+        *([evidence_first(world, story.first)] if contains or world.effects else []),
         Check(
             "world",
             not found_in_world,
-            "; ".join(found_in_world.values())
-            or ("everything of the thief's is closed" if contains else "nobody innocent was touched"),
+            "; ".join(found_in_world.values()) or (story.closed if contains else "nobody innocent was touched"),
         ),
         Check("nothing waits", not incident["waiting"], f"{len(incident['waiting'])} questions wait"),
     ]
 
 
-def evidence_first(world: World) -> Check:
-    """Whether logs were read before the first effect."""
+def evidence_first(world: World, first: Mapping[str, str]) -> Check:
+    """Whether evidence was read in each system before the first effect there. ``first`` names its kind by system."""
     if not world.effects:
         return Check("evidence first", False, "there was no effect")
-    first = min(_instant(effect["at"]) for effect in world.effects)
-    reads = [entry for entry in world.log if entry["actor"] == "stanch" and "access_logs" in (entry.get("read") or ())]
-    before = [entry for entry in reads if _instant(entry["at"]) <= first]
-    return Check("evidence first", bool(before), f"{len(before)} of {len(reads)} log reads before the first effect")
+    ok, told = True, []
+    for system in sorted({effect["system"] for effect in world.effects} & set(first)):
+        at = min(_instant(effect["at"]) for effect in world.effects if effect["system"] == system)
+        reads = [
+            _instant(entry["at"])
+            for entry in world.log
+            if (entry["actor"], entry["system"]) == ("stanch", system) and first[system] in (entry.get("read") or ())
+        ]
+        before = sum(read <= at for read in reads)
+        ok = ok and before > 0
+        what = "log reads" if first[system] == "access_logs" else f"reads of {first[system]} in {system}"
+        told.append(f"{before} of {len(reads)} {what} before the first effect")
+    return Check("evidence first", ok, ", ".join(told) or "no system here needs any")
 
 
 def seconds(

@@ -1,6 +1,7 @@
 """The range: a simulated company with systems that speak their vendors' protocols over loopback.
 
     python -m worker.range --seed 7        # prints where it is, runs until SIGTERM
+    python -m worker.range --models        # with a model and the systems around it: make range
 
 An attacker works in it with a stolen integration's tokens, beside an innocent integration. It is made from a
 seed and keeps one record over all its systems. No live system is ever reachable from it.
@@ -9,6 +10,7 @@ seed and keeps one record over all its systems. No live system is ever reachable
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
 import tempfile
@@ -43,7 +45,7 @@ class Range:
         self.world: World = make_world(seed, self.record)
         self.salesforce = SalesforcePeer(self.world.org, self.world.integrations)
         self.url = ""
-        self._systems = [self.salesforce]
+        self._systems: list[Any] = [self.salesforce]
         self.slack = _workspace(tuple(people), self.world.company)
         self._server = LoopbackServer(RangeApp(self._systems, self))
         self._actors: Actors | None = None
@@ -66,16 +68,28 @@ class Range:
 
     def _open(self) -> None:
         self.url = self._server.open()
-        self._actors = Actors(self.world, self.url)
-        self._actors.start()
+        try:
+            self._begin()
+        except BaseException:
+            self._close()
+            raise
         if self.slack is not None:
             self.slack.open()
+
+    def _begin(self) -> None:
+        """Let the actors of the story begin."""
+        self._actors = Actors(self.world, self.url)
+        self._actors.start()
+
+    def _end(self) -> None:
+        """Stop them."""
+        if self._actors is not None:
+            self._actors.stop()
 
     def _close(self) -> None:
         if self.slack is not None:
             self.slack.close()
-        if self._actors is not None:
-            self._actors.stop()
+        self._end()
         if self._server.serving:
             self._server.run(self._clear_faults)
             self._server.close()
@@ -131,6 +145,10 @@ class Range:
         """What a person who knows the story gives a playbook that is started by hand."""
         return {"app": self.world.stolen.name} if playbook == "crm-oauth-token-theft" else {}
 
+    def said(self) -> dict[str, Any]:
+        """What its people know beside what their story says, by the field that asks for it."""
+        return {}
+
     def spared(self) -> frozenset[str]:
         """Names and ids that no step may touch: the innocent integration's, and Stanch's own."""
         world = self.world
@@ -180,6 +198,28 @@ class Range:
         """Every system's state, without secrets."""
         return {system.name: system.view() for system in self._systems}
 
+    def places(self) -> dict[str, Any]:
+        """What else people want to know who look around in it: addresses, and where others' credentials lie."""
+        return {}
+
+    def order(self, what: str, body: Mapping[str, Any]) -> Any:
+        """What ``POST /_range/…`` asks of this story beside faults; ``None`` if it knows no such thing.
+
+        ``person/block_app {app?}`` is the human act in Setup, ``org {api_limit?, page_size?, locked?}`` sets limits.
+        """
+        if what == "person/block_app":
+            name = str(body.get("app") or self.world.stolen.name)
+            app = {app.name: app for app in self.world.org.apps.values()}[name]
+            return {"app": app.name, "ended": self.world.org.block_app(app)}
+        if what == "org":
+            org = self.world.org
+            for name in ("api_limit", "page_size"):
+                if name in body:
+                    setattr(org, name, int(body[name]))
+            org.locked.update({str(id_): int(count) for id_, count in body.get("locked", {}).items()})
+            return {"api_limit": org.api_limit, "api_used": org.api_used, "page_size": org.page_size}
+        return None
+
     def _clear_faults(self) -> None:
         for system in self._systems:
             system.faults.clear()
@@ -194,17 +234,40 @@ def _workspace(people: tuple[str, ...], company: str) -> "RangeSlack | None":
     return RangeSlack(people, company)
 
 
+def _of(given: argparse.Namespace, folder: Path) -> "Range":
+    """The range that was asked for; what is needed to play a model is not loaded for the CRM alone."""
+    if not given.models:
+        return Range(given.seed, given.people)
+    from worker.range_models.company import ModelRange
+
+    home = given.home or folder
+    return ModelRange(given.seed, given.people, given.story, home / "world", os.environ, _say)
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a range until SIGINT or SIGTERM."""
     parser = argparse.ArgumentParser(prog="python -m worker.range", description="A simulated company on loopback.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--home", type=Path, help="folder for its credentials; a temporary one by default")
     parser.add_argument("--people", nargs="*", default=(), metavar="NAME", help="users of a Slack workspace beside it")
+    parser.add_argument(
+        "--models", action="store_true", help="with a model and the systems around it, real where obtained"
+    )
+    parser.add_argument(
+        "--story",
+        default="model-poisoned",
+        help="what is wrong there: model-poisoned (the default), model-extraction, key-exposed",
+    )
     given = parser.parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
-    with tempfile.TemporaryDirectory(prefix="stanch-range-") as folder, Range(given.seed, given.people) as world:
+    with tempfile.TemporaryDirectory(prefix="stanch-range-") as folder, _of(given, Path(folder)) as world:
         home = given.home or Path(folder)
         shown = {
             "url": world.url,
@@ -212,6 +275,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "systems": world.settings(home),
             "alert": json.loads(world.alert()),
         }
+        shown |= world.places()
         if world.slack is not None:
             users = world.slack.users
             shown["slack"] = {"url": world.slack.url, "settings": world.slack_settings(home), "users": users}

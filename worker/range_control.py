@@ -36,8 +36,7 @@ class RangeApp:
     POST faults/clear                                               no rule any more
     POST hold {method?, path?, actor?, phase?, times?}              a rule that holds answers back
     POST hold/release {id?}                                         let one go on, or all
-    POST person/block_app {app?}                                    the human act in Setup
-    POST org {api_limit?, page_size?, locked?}                      limits of the simulated org
+    POST anything else that the range's own ``order`` knows
     """
 
     def __init__(self, systems: Sequence[System], range_: Any) -> None:
@@ -106,22 +105,7 @@ class RangeApp:
         if what == "hold/release":
             id_ = body.get("id")
             return {"released": sum(each.faults.release(id_) for each in self._systems)}
-        if what == "person/block_app":
-            world = self._range.world
-            name = body.get("app") or world.stolen.name
-            app = {app.name: app for app in world.org.apps.values()}[name]
-            return {"app": app.name, "ended": world.org.block_app(app)}
-        if what == "org":
-            return self._limits(body)
-        return None
-
-    def _limits(self, body: dict[str, Any]) -> dict[str, Any]:
-        org = self._range.world.org
-        for name in ("api_limit", "page_size"):
-            if name in body:
-                setattr(org, name, int(body[name]))
-        org.locked.update({str(id_): int(count) for id_, count in body.get("locked", {}).items()})
-        return {"api_limit": org.api_limit, "api_used": org.api_used, "page_size": org.page_size}
+        return self._range.order(what, body)
 
     def _system(self, name: str | None) -> System:
         if name is None:

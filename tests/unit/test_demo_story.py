@@ -35,7 +35,7 @@ def incident(count=2, **changes):
 
 
 def world(effects=None, read_at="2"):
-    log = [{"at": AT.format(read_at), "actor": "stanch", "read": ["access_logs"]}]
+    log = [{"at": AT.format(read_at), "actor": "stanch", "system": "salesforce", "read": ["access_logs"]}]
     return World(effects=[effect("u1"), effect("u2")] if effects is None else effects, log=log, state={})
 
 
@@ -149,4 +149,5 @@ def test_the_cast_can_fill_every_shipped_role():
         "platform_owner",
         "privacy_officer",
         "legal",
+        "security_lead",
     }

@@ -26,6 +26,14 @@ from activities.systems.stepca.client import StepCa
 from worker.servers.process import Process, free_port, quiet
 
 LONGEST = timedelta(hours=1)
+LEAF = """{
+  "subject": {{ toJson .Subject }},
+  "sans": {{ toJson .SANs }},
+  "keyUsage": ["digitalSignature"],
+  "extKeyUsage": ["serverAuth", "clientAuth"],
+  "crlDistributionPoints": %s
+}"""
+"""step-ca's own template of certificates, and where their revocation list is published."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,11 @@ class StepCaServer:
             "maxTLSCertDuration": f"{LONGEST.seconds // 60}m",
             "defaultTLSCertDuration": "5m",
         }
+        # A list names where it is published, and only counts for certificates that name the same place (RFC 5280
+        # §6.3.3): without it HAProxy and every other OpenSSL trust no certificate at all.
+        published = f"https://127.0.0.1:{port}/1.0/crl"
         provisioner = {
+            "options": {"x509": {"template": LEAF % json.dumps([published])}},
             "type": "JWK",
             "name": authority.provisioner,
             "key": authority.provisioner_jwk,
@@ -172,7 +184,7 @@ class StepCaServer:
             "dnsNames": ["127.0.0.1", "localhost"],
             "logger": {"format": "json"},
             "db": {"type": "badgerv2", "dataSource": str(folder / "db")},
-            "crl": {"enabled": True, "generateOnRevoke": True},
+            "crl": {"enabled": True, "generateOnRevoke": True, "idpURL": published},
             "authority": {"provisioners": [provisioner], "backdate": "1m0s"},
         }
 

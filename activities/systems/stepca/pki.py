@@ -30,6 +30,8 @@ class Authority:
     intermediate_key: str = field(repr=False)
     provisioner: str
     provisioner_key: str = field(repr=False)
+    root_list: str = ""
+    """The root's own revocation list (PEM), empty: who checks whole chains needs one of every authority in them."""
 
     @property
     def root_fingerprint(self) -> str:
@@ -49,7 +51,22 @@ def make_authority(name: str = "Stanch range", provisioner: str = "stanch") -> A
     root_name, inner_name = _name(f"{name} root"), _name(f"{name} intermediate")
     root = _authority(root_name, root_name, root_key, root_key, (now - SKEW, now + ROOT_LIFE), 1)
     inner = _authority(inner_name, root_name, key, root_key, (now - SKEW, now + INTERMEDIATE_LIFE), 0)
-    return Authority(pem(root), pem(inner), key_pem(key), provisioner, key_pem(new_key()))
+    listed = (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(root_name)
+        .last_update(now - SKEW)
+        .next_update(now + ROOT_LIFE)
+        .add_extension(x509.CRLNumber(1), critical=False)
+        .sign(root_key, hashes.SHA256())
+    )
+    return Authority(
+        pem(root),
+        pem(inner),
+        key_pem(key),
+        provisioner,
+        key_pem(new_key()),
+        listed.public_bytes(serialization.Encoding.PEM).decode(),
+    )
 
 
 def _authority(

@@ -160,7 +160,8 @@ class Replica:
 
         Args:
             request: Its JSON body.
-            headers: By names in small letters; the gateway sets ``x-client-cn``, ``x-client-key`` and ``x-request-id``.
+            headers: By names in small letters; the gateway sets ``x-client-name``, ``x-client-key`` and ``x-request-id``; who comes past it
+                names himself in ``x-client-cn``.
 
         Raises:
             BadRequest: It has not the model's inputs.
@@ -240,7 +241,7 @@ class Replica:
         line = {
             "at": now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
             "request_id": headers.get("x-request-id") or str(request.get("id") or ""),
-            "caller": headers.get("x-client-cn", ""),
+            "caller": headers.get("x-client-name") or headers.get("x-client-cn", ""),
             "key": headers.get("x-client-key", ""),
             "model": self.place.model,
             "version": release.version,
