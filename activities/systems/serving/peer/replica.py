@@ -160,8 +160,8 @@ class Replica:
 
         Args:
             request: Its JSON body.
-            headers: By names in small letters; the gateway sets ``x-client-name``, ``x-client-key`` and ``x-request-id``; who comes past it
-                names himself in ``x-client-cn``.
+            headers: By names in small letters; the gateway sets ``x-client-name``, ``x-client-key`` and
+                ``x-request-id``; whoever comes past it names himself in ``x-client-cn``.
 
         Raises:
             BadRequest: It has not the model's inputs.
