@@ -71,7 +71,9 @@ def test_without_go_the_reason_is_told(tmp_path):
 def test_an_environment_works_where_it_was_moved_to(tmp_path, monkeypatch):
     # No package is asked for, so nothing is downloaded; its own pip stands for the server.
     (tmp_path / "none.txt").touch()
-    monkeypatch.setitem(SERVERS, "small", Server("small", "1", "pip", "pip", str(tmp_path / "none.txt"), "a moment"))
+    monkeypatch.setitem(
+        SERVERS, "small", Server("small", "1", "pip", "pip", str(tmp_path / "none.txt"), "a moment", "NAMED_ELSEWHERE")
+    )
     found = obtain("small", {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, lambda line: None)
     assert isinstance(found, Found)
     assert [path.name for path in found.path.parents[2].iterdir() if path.is_dir()] == ["small-1"]

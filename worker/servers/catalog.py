@@ -17,6 +17,7 @@ class Server:
         command: Name of its executable.
         source: What is installed: the requirement file, the Go module, the package.
         long: How long that takes, for people who wait.
+        variable: Environment variable that names an executable instead.
     """
 
     name: str
@@ -25,25 +26,29 @@ class Server:
     command: str
     source: str
     long: str
+    variable: str
 
     @property
     def folder(self) -> str:
         """Of the obtained server, in the cache."""
         return f"{self.name}-{self.version}" if self.version else self.name
 
-    @property
-    def variable(self) -> str:
-        """Environment variable that names an executable instead."""
-        return f"STANCH_{self.name.upper().replace('-', '_')}_BIN"
-
 
 SERVERS = {
     server.name: server
     for server in (
-        Server("mlflow", "3.17.2", PIP, "mlflow", "requirements-mlflow.txt", "some 3 minutes, 850 MB"),
-        Server("moto", "5.2.5", PIP, "moto_server", "requirements-moto.txt", "some 2 minutes, 320 MB"),
-        Server("mlserver", "1.7.1", PIP, "mlserver", "requirements-mlserver.txt", "a minute, 530 MB"),
-        Server("opa", "1.22.2", GO, "opa", "github.com/open-policy-agent/opa@v1.22.2", "some 3 minutes"),
+        Server(
+            "mlflow", "3.17.2", PIP, "mlflow", "requirements-mlflow.txt", "some 3 minutes, 850 MB", "STANCH_MLFLOW_BIN"
+        ),
+        Server(
+            "moto", "5.2.5", PIP, "moto_server", "requirements-moto.txt", "some 2 minutes, 320 MB", "STANCH_MOTO_BIN"
+        ),
+        Server(
+            "mlserver", "1.7.1", PIP, "mlserver", "requirements-mlserver.txt", "a minute, 530 MB", "STANCH_MLSERVER_BIN"
+        ),
+        Server(
+            "opa", "1.22.2", GO, "opa", "github.com/open-policy-agent/opa@v1.22.2", "some 3 minutes", "STANCH_OPA_BIN"
+        ),
         Server(
             "step-ca",
             "0.30.2",
@@ -51,7 +56,8 @@ SERVERS = {
             "step-ca",
             "github.com/smallstep/certificates/cmd/step-ca@v0.30.2",
             "some 3 minutes",
+            "STANCH_STEP_CA_BIN",
         ),
-        Server("haproxy", "", SYSTEM, "haproxy", "haproxy", "some seconds"),
+        Server("haproxy", "", SYSTEM, "haproxy", "haproxy", "some seconds", "STANCH_HAPROXY_BIN"),
     )
 }
