@@ -51,12 +51,16 @@ NAMED = {
 }
 
 
+Read = Callable[[int], bytes]
+"""Gives at most so many bytes of a file's beginning."""
+
+
 class File(NamedTuple):
-    """A file of a version: path, size in bytes, and how to read its first bytes (at most so many)."""
+    """A file of a version: path, size in bytes, and how to read its beginning."""
 
     path: str
     size: int
-    read: Callable[[int], bytes]
+    read: Read
 
 
 def scan(files: Iterable[File]) -> list[str]:

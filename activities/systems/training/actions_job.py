@@ -196,12 +196,12 @@ class FollowJobParams(OneJob):
 
 
 class JobEnded(Result):
-    """How it ended: ``succeeded``, ``failed`` or ``cancelled``; the version and run are there if it succeeded."""
+    """How it ended: ``succeeded``, ``failed`` or ``cancelled``; version and run are empty text unless it succeeded."""
 
     status: str
     inputs_digest: str
-    version: str | None = None
-    run: str | None = None
+    version: str = ""
+    run: str = ""
     finished_at: datetime | None = None
 
 
@@ -251,8 +251,8 @@ class FollowJob(Action[FollowJobParams, JobEnded]):
             JobEnded(
                 status=job.state,
                 inputs_digest=job.inputs_digest,
-                version=job.version,
-                run=job.run,
+                version=job.version or "",
+                run=job.run or "",
                 finished_at=job.finished_at,
             ),
             summary=f"the training job has {job.state}",
@@ -268,8 +268,8 @@ class MetricsCollected(Result):
     """What the job measured. For the gate, read them from the registry's run instead: a job praises itself."""
 
     metrics: dict[str, float]
-    run: str | None = None
-    version: str | None = None
+    run: str
+    version: str
 
 
 @action("training.collect_metrics", risk=Risk.READ, owner=OWNER, scopes=("read",))
@@ -282,7 +282,7 @@ class CollectMetrics(Action[CollectMetricsParams, MetricsCollected]):
         _keep(job, ctx, "training.metrics")
         warnings = () if job.state == "succeeded" else (f"the job is {job.state}: there are no final metrics",)
         return Applied(
-            MetricsCollected(metrics=dict(job.metrics), run=job.run, version=job.version),
+            MetricsCollected(metrics=dict(job.metrics), run=job.run or "", version=job.version or ""),
             summary=f"{len(job.metrics)} metrics read",
             warnings=warnings,
         )
