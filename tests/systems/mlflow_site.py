@@ -39,7 +39,7 @@ class Key:
         self.public = key.public_key().public_bytes(serialization.Encoding.PEM, spki).decode()
 
 
-OLD, NEW = Key(), Key()
+OLD, NEW, STRANGER = Key(), Key(), Key()
 _names = itertools.count(1)
 
 
@@ -111,7 +111,7 @@ class Site:
     def client(self, *, reading: bool = False, env: Mapping[str, str] | None = None, **changes: Any) -> Mlflow:
         """A client; closed with the site."""
         made = (connect_reading if reading else connect)(
-            self.settings(**changes), Secrets(dict(env or {}), self.folder)
+            self.settings(**changes), Secrets({"SIGNING_KEY": NEW.private, **(env or {})}, self.folder)
         )
         self._clients.append(made)
         return made

@@ -99,7 +99,7 @@ async def test_an_alias_that_is_not_as_expected_is_not_moved(registry: Site, reg
     assert good.verified and registry.alias() == one
 
 
-@pytest.mark.parametrize(("name", "alias"), MOVES)
+@pytest.mark.parametrize(("name", "alias"), MOVES[:1])
 async def test_moved_between_preview_and_writing(registry: Site, registry_bench: Bench, name: str, alias: str) -> None:
     one, two, _ = prepared(registry, alias, 3, name)
     registry_bench.before_change = lambda: registry.point(two, alias)
@@ -109,7 +109,7 @@ async def test_moved_between_preview_and_writing(registry: Site, registry_bench:
     assert registry.alias(alias) == two
 
 
-@pytest.mark.parametrize(("name", "alias"), MOVES)
+@pytest.mark.parametrize(("name", "alias"), MOVES[:1])
 async def test_moved_back_directly_after_writing(registry: Site, registry_bench: Bench, name: str, alias: str) -> None:
     old, new = prepared(registry, alias, name=name)
     registry.faults.add(
@@ -143,9 +143,15 @@ async def test_a_part_lost_before_it_is_verified(registry: Site, registry_bench:
     assert (done.changed, done.verified) == (True, False)
 
 
-@pytest.mark.parametrize(("name", "alias"), MOVES)
 @pytest.mark.parametrize(
-    ("kind", "rule"), [("drop_after", {}), ("drop_before", {}), ("status", {"status": 500})], ids=str
+    ("name", "alias", "kind", "rule"),
+    [
+        ("mlflow.roll_back_alias", "champion", "drop_after", {}),
+        ("mlflow.roll_back_alias", "champion", "drop_before", {}),
+        ("mlflow.roll_back_alias", "champion", "status", {"status": 500}),
+        ("mlflow.stage_version", "staged", "drop_after", {}),
+        ("mlflow.promote_version", "champion", "drop_after", {}),
+    ],
 )
 async def test_a_lost_answer(
     registry: Site, registry_bench: Bench, name: str, alias: str, kind: str, rule: dict[str, Any]
