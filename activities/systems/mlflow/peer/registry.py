@@ -46,7 +46,7 @@ class Models:
         if name in self._state.models:
             raise Refusal("RESOURCE_ALREADY_EXISTS", f"Registered Model (name={name}) already exists.")
         if re.search(r"[/:]", name):
-            raise invalid(f"Invalid name: '{name}'. Registered model names cannot contain '/' or ':'.")
+            raise invalid(f"Invalid model name '{name}'. Names cannot contain '/' or ':'.")
         now = self._state.now()
         model = Model(name, now, now, str(call.given.get("description") or ""), _tags(call))
         self._state.models[name] = model

@@ -70,7 +70,9 @@ class Tracking:
         started = int(call.given.get("start_time") or self._state.now())
         run = Run(id_, experiment, name, started, tags={**tags, "mlflow.runName": name})
         self._state.runs[id_] = run
-        return answer({"run": _run(run)})
+        made = _run(run)
+        del made["outputs"]
+        return answer({"run": made})
 
     def get_run(self, call: Call) -> Response:
         """A run."""
@@ -151,8 +153,12 @@ class Tracking:
         return found if found is not None else gone(f"Run with id={id_} not found")
 
     def _set_parameter(self, run: Run, key: str, value: str) -> None:
-        if run.params.setdefault(key, value) != value:
-            raise invalid(f"Changing param values is not allowed. Param with key='{key}' was already logged")
+        known = run.params.setdefault(key, value)
+        if known != value:
+            raise invalid(
+                f"Changing param values is not allowed. Param with key='{key}' was already logged with "
+                f"value='{known}' for run ID='{run.id}'. Attempted logging new value '{value}'."
+            )
 
 
 def _metric(given: Any) -> dict[str, Any]:
@@ -194,7 +200,7 @@ def _run(run: Run) -> dict[str, Any]:
             "run_id": run.id,
         },
         "data": {
-            "metrics": [latest[key] for key in sorted(latest)],
+            "metrics": list(latest.values()),
             "params": pairs(run.params),
             "tags": pairs(run.tags),
         },
