@@ -245,6 +245,12 @@ def test_a_reading_client_sends_nothing_that_changes(registry: Site) -> None:
     assert len(registry.faults.requests) == before
 
 
+def test_a_simulated_registry_stands_in(simulated: Site) -> None:
+    number = simulated.version()
+    client = simulated.client(url="https://mlflow.example/prefix", endpoint=simulated.url)
+    assert client.version(simulated.name, number).number == number
+
+
 def test_nothing_listens() -> None:
     client = mlflow.connect({"url": "http://127.0.0.1:9"}, Secrets({}, Path()))
     with pytest.raises(Unavailable, match="Nothing was sent"):
@@ -281,6 +287,7 @@ def test_it_signs_in(tmp_path: Path, settings: dict[str, str], header: str) -> N
         {"url": "http://mlflow.example"},
         {"url": "https://me:pw@mlflow.example"},
         {"url": "ftp://mlflow.example"},
+        {"url": "https://mlflow.example", "endpoint": "http://mlflow.example:80"},
         {"url": "https://mlflow.example", "token": "hunter2"},
         {"url": "https://mlflow.example", "username": "a"},
         {"url": "https://mlflow.example", "username": "a", "password": "secret:env/A", "token": "secret:env/B"},

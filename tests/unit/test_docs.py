@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from activities.catalog import CATALOG
 from activities.systems.aws.config import AwsConfig
+from activities.systems.mlflow.config import MlflowConfig, Signing, Tags
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
 from activities.systems.stepca.config import StepCaConfig
 from playbooks.compile import validate
@@ -57,6 +58,9 @@ PARTS: dict[str, type[BaseModel]] = {
     "systems.stepca": StepCaConfig,
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
+    "systems.mlflow": MlflowConfig,
+    "systems.mlflow.tags": Tags,
+    "systems.mlflow.signing": Signing,
 }
 
 

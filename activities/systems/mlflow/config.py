@@ -103,6 +103,8 @@ class MlflowConfig(BaseModel):
 
     url: str
     """``https://HOST[/PREFIX]``, or ``http://`` on this machine: the only place that a request goes to."""
+    endpoint: str | None = None
+    """Loopback address of a simulated registry that stands in for it."""
     token: str | None = None
     """Reference."""
     username: str | None = None
@@ -126,6 +128,21 @@ class MlflowConfig(BaseModel):
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("http:// is for this machine only; credentials would be sent in clear")
         return f"{parts.scheme}://{parts.netloc.lower()}{parts.path.rstrip('/')}"
+
+    @field_validator("endpoint")
+    @classmethod
+    def _loopback(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
+            raise ValueError("a simulated registry is at http://127.0.0.1:PORT")
+        return f"http://{parts.netloc}"
+
+    @property
+    def place(self) -> str:
+        """Where requests go to."""
+        return self.endpoint or self.url
 
     @field_validator("token", "password")
     @classmethod

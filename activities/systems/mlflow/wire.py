@@ -59,7 +59,7 @@ class Wire:
 
     def __init__(self, config: MlflowConfig, credentials: Callable[[], str | None], *, reading: bool = False) -> None:
         """``credentials`` gives the ``Authorization`` header; it is asked for each request, so a new one is seen."""
-        place = httpx.URL(config.url)
+        place = httpx.URL(config.place)
         self._credentials = credentials
         self._client = httpx.Client(
             base_url=place,
