@@ -35,12 +35,17 @@ class FindCleanVersionParams(OfModel):
 
 
 class CleanVersion(Result):
-    """The newest clean version, empty text if there is none; how many versions are newer; why each newer one is not."""
+    """The newest clean version, empty text if there is none; how many versions are newer; why each newer one is not.
+
+    ``model`` is the name as the registry has it; ``newer`` are the versions that were refused, to be quarantined.
+    """
 
     found: bool
+    model: str
     version: str
     digest: str
     behind: int
+    newer: list[str]
     rejected: list[str]
 
 
@@ -72,7 +77,7 @@ class FindCleanVersion(Action[FindCleanVersionParams, CleanVersion]):
         try:
             found = clean.search(known, look, params.first_bad, params.compromised_builders, tags, params.regression_of)
         except _Stopped:
-            nothing = CleanVersion(found=False, version="", digest="", behind=0, rejected=[])
+            nothing = CleanVersion(found=False, model="", version="", digest="", behind=0, newer=[], rejected=[])
             return Applied(nothing, summary="stopped early", final=False)
         _report(ctx, params, found)
         best = found.found
@@ -83,9 +88,11 @@ class FindCleanVersion(Action[FindCleanVersionParams, CleanVersion]):
             warnings += [f"version {best.number}: {note}" for note in best.notes]
         output = CleanVersion(
             found=best is not None,
+            model=params.model if versions else "",
             version=best.number if best else "",
             digest=best.digest if best else "",
             behind=found.behind,
+            newer=[verdict.number for verdict in found.verdicts if not verdict.clean],
             rejected=found.rejected,
         )
         if best is None:
