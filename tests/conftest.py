@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
@@ -19,6 +20,26 @@ from worker.embedded import EmbeddedServer
 from worker.obtain import Obtain, to_stderr
 from worker.settings import Settings
 from worker.temporal import connect
+
+LIVE = {"vault": ("VAULT_ADDR", "VAULT_TOKEN")}
+"""Systems whose tests can run on a real server of yours, and the variables that name it."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--live=vault``: run that system's tests on a real server too."""
+    parser.addoption("--live", action="append", default=[], choices=sorted(LIVE), help="also test on a real server")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a server that was not named; a named one that is not there fails."""
+    asked = set(config.getoption("--live"))
+    missing = [name for system in sorted(asked) for name in LIVE[system] if not os.environ.get(name)]
+    if missing:
+        raise pytest.UsageError(f"--live needs {' and '.join(missing)} in the environment")
+    left = [item for item in items if any(mark.args[0] not in asked for mark in item.iter_markers("live"))]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in set(left)]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

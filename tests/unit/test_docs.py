@@ -17,6 +17,7 @@ from activities.systems.aws.config import AwsConfig
 from activities.systems.mlflow.config import MlflowConfig, Signing, Tags
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
 from activities.systems.stepca.config import StepCaConfig
+from activities.systems.vault.config import VaultConfig
 from playbooks.compile import validate
 from playbooks.loader import Library, load_text
 from worker.alerts.intake import Intake
@@ -56,6 +57,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "systems.aws": AwsConfig,
     "systems.salesforce": SalesforceConfig,
     "systems.stepca": StepCaConfig,
+    "systems.vault": VaultConfig,
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
     "systems.mlflow": MlflowConfig,
