@@ -1,5 +1,6 @@
 """A simulated org over a real socket, the real client through our adapter, a real store for evidence."""
 
+import os
 import random
 import shutil
 from collections.abc import Iterator
@@ -13,11 +14,13 @@ from activities.systems.aws.peer.app import AwsPeer
 from activities.systems.aws.peer.state import AwsAccount
 from activities.systems.mlflow.peer.app import MlflowPeer
 from activities.systems.salesforce.client import Salesforce
+from activities.systems.vault.peer.app import VaultPeer
 from tests.systems import mlflow_site
 from tests.systems.acme import Acme, Bench
 from tests.systems.aws_site import Keeping, Named, Site
 from tests.systems.gateway_site import Site as GatewaySite
 from tests.systems.real import executable
+from tests.systems.vault_site import VaultSite
 from worker.range_server import LoopbackServer
 from worker.servers.mlflow import MlflowServer
 from worker.servers.moto import MotoServer
@@ -148,4 +151,34 @@ def at_gateway(gateway: GatewaySite, empty_database: Path, tmp_path: Path) -> It
     shutil.copy(empty_database, tmp_path)
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
     yield Bench(gateway.own_client, store, "gateway")
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def simulated_vault() -> Iterator[tuple[VaultPeer, str]]:
+    """One simulated Vault; each test has mounts of its own on it."""
+    peer = VaultPeer()
+    served = LoopbackServer(peer)
+    yield peer, served.open()
+    served.close()
+
+
+@pytest.fixture(params=["peer", pytest.param("live", marks=pytest.mark.live("vault"))])
+def vault_site(request: pytest.FixtureRequest) -> Iterator[VaultSite]:
+    """A simulated Vault, or with ``--live=vault`` a real one."""
+    if request.param == "live":
+        found = VaultSite(os.environ["VAULT_ADDR"], os.environ["VAULT_TOKEN"], None)
+    else:
+        peer, url = request.getfixturevalue("simulated_vault")
+        found = VaultSite(url, peer.state.root, peer)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def vault_bench(vault_site: VaultSite, empty_database: Path, tmp_path: Path) -> Iterator[Bench]:
+    """Calls of actions on Vault."""
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    yield Bench(vault_site.client(), store, "vault")
     store.close()
