@@ -53,7 +53,14 @@ class Site:
 
     def client(self, token: str = "t-all", *, reading: bool = False, **more: Any) -> Training:
         """A client with one of the tokens."""
-        settings = {"url": self.url, "token": "secret:env/T", "poll_seconds": 0.2, "read_timeout": 5, **more}
+        settings = {
+            "url": "https://training.example.com",
+            "endpoint": self.url,
+            "token": "secret:env/T",
+            "poll_seconds": 0.2,
+            "read_timeout": 5,
+            **more,
+        }
         made = (connect_reading if reading else connect)(settings, Secrets({"T": token}, Path()))
         self.clients.append(made)
         return made
@@ -356,6 +363,7 @@ def test_an_answer_that_is_not_understood_is_no_success(site: Site, body: bytes)
         {"url": "http://training.example.com", "token": "secret:env/T"},
         {"url": "https://training.example.com", "token": "the-token-itself"},
         {"url": "https://user:word@training.example.com", "token": "secret:env/T"},
+        {"url": "https://t.example.com", "token": "secret:env/T", "endpoint": "http://t.example.com:80"},
     ],
 )
 def test_settings_that_would_give_the_token_away_are_refused(settings: dict[str, str]) -> None:

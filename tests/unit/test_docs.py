@@ -17,6 +17,7 @@ from activities.systems.aws.config import AwsConfig
 from activities.systems.mlflow.config import MlflowConfig, Signing, Tags
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
 from activities.systems.stepca.config import StepCaConfig
+from activities.systems.training.config import TrainingConfig
 from activities.systems.vault.config import VaultConfig
 from playbooks.compile import validate
 from playbooks.loader import Library, load_text
@@ -61,6 +62,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
     "systems.mlflow": MlflowConfig,
+    "systems.training": TrainingConfig,
     "systems.mlflow.tags": Tags,
     "systems.mlflow.signing": Signing,
 }

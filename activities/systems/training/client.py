@@ -76,7 +76,7 @@ class Training:
         self._reading = reading
         self._own: tuple[str, ...] = ()
         self._http = httpx.Client(
-            base_url=config.url,
+            base_url=config.endpoint or config.url,
             headers={"Authorization": f"Bearer {token.strip()}", "Accept": "application/json"},
             timeout=httpx.Timeout(config.read_timeout, connect=config.connect_timeout),
             follow_redirects=False,

@@ -16,6 +16,8 @@ class TrainingConfig(BaseModel):
     """``https://HOST[/PREFIX]``; ``http`` on this machine only."""
     token: str
     """Reference of the bearer token."""
+    endpoint: str | None = None
+    """Where a simulated service stands in for it, on this machine. For exercises: a live worker refuses it."""
     reading_token: str | None = None
     """Reference of a token that may only read, where Stanch only looks; by default ``token``."""
     connect_timeout: float = Field(default=5.0, gt=0, le=60)
@@ -30,6 +32,16 @@ class TrainingConfig(BaseModel):
         local = parts.scheme == "http" and parts.hostname in LOOPBACK
         if not parts.hostname or parts.username or parts.query or not (parts.scheme == "https" or local):
             raise ValueError("write https://HOST; http is for 127.0.0.1 only")
+        return url.rstrip("/")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _loopback(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme != "http" or parts.hostname not in LOOPBACK or not parts.port:
+            raise ValueError("a simulated service is at http://127.0.0.1:PORT")
         return url.rstrip("/")
 
     @field_validator("token", "reading_token")
