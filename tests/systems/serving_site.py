@@ -4,13 +4,13 @@ The replicas are simulated or real MLServers; each stands behind a front with fa
 calls that a replica makes of them.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from activities.systems.mlflow.peer.seeding import release_of
 from activities.systems.serving.client import Serving, connect
 from activities.systems.serving.peer.app import ServingPeer
 from activities.systems.serving.peer.replica import Place, Replica, canonical_digest
@@ -29,14 +29,13 @@ def weights(bias: float) -> bytes:
 
 def release(bias: float) -> dict[str, bytes]:
     """The files of a version, with its release set."""
-    content = weights(bias)
-    manifest: dict[str, Any] = dict.fromkeys(("adapter", "tokenizer", "prompt", "index", "serving_config"))
-    manifest["weights"] = {"path": "model.safetensors", "sha256": hashlib.sha256(content).hexdigest()}
-    return {"release.json": json.dumps(manifest).encode(), "model.safetensors": content}
+    files = {"model.safetensors": weights(bias), "serving/config.json": b'{"batch": 8}'}
+    manifest = release_of(files, {"weights": "model.safetensors", "serving_config": "serving/config.json"})
+    return {"release.json": json.dumps(manifest).encode(), **files}
 
 
 class Registry:
-    """The three calls of MLflow that a replica makes, and OPA's list of denied digests; an ASGI application."""
+    """The three calls of MLflow that a replica makes, and OPA's decision on a digest; an ASGI application."""
 
     def __init__(self) -> None:
         self.versions: dict[str, dict[str, bytes]] = {}
@@ -49,7 +48,7 @@ class Registry:
         self.tags = {version: {"release_digest": self.digest(version)} for version in self.versions}
         self.champion: str | None = "5"
         self.denied: list[str] = []
-        self.down = False
+        self.down, self.policy = False, True
 
     def digest(self, version: str) -> str:
         """Release digest of a version."""
@@ -58,14 +57,16 @@ class Registry:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
         query = {name: values[0] for name, values in parse_qs(scope["query_string"].decode()).items()}
-        content = None if self.down else self._content(scope["path"], query)
+        body = json.loads((await receive()).get("body") or b"{}")
+        content = None if self.down else self._content(scope["path"], query, body)
         headers = [(b"content-length", str(len(content or b"")).encode())]
         await send({"type": "http.response.start", "status": 404 if content is None else 200, "headers": headers})
         await send({"type": "http.response.body", "body": content or b""})
 
-    def _content(self, path: str, query: Mapping[str, str]) -> bytes | None:
-        if path == "/v1/data/stanch/denied_digests":
-            return json.dumps({"result": dict.fromkeys(self.denied, "INC-1")}).encode()
+    def _content(self, path: str, query: Mapping[str, str], body: Mapping[str, Any]) -> bytes | None:
+        if path == "/v1/data/stanch/admission":
+            said = {"result": {"allow": body["input"]["digest"] not in self.denied}}
+            return json.dumps(said if self.policy else {}).encode()
         if path.endswith("/registered-models/alias"):
             if self.champion is None:
                 return None
@@ -84,6 +85,7 @@ class Site:
         self.registry, self.fronts, self.urls, self.logs = registry, fronts, urls, logs
         self.peers: list[ServingPeer] = []
         self._clients: list[Serving] = []
+        self._own: Serving | None = None
 
     @property
     def names(self) -> list[str]:
@@ -92,14 +94,14 @@ class Site:
 
     def client(self, **changes: Any) -> Serving:
         """A client of both replicas."""
-        settings = {"replicas": self.urls, "read_timeout": 3, "load_timeout": 3, **changes}
+        settings = {"replicas": self.urls, "read_timeout": 15, "load_timeout": 15, "settle_seconds": 0.1, **changes}
         made = connect(settings, Secrets({"TOKEN": "t-serving"}, Path()))
         self._clients.append(made)
         return made
 
     def served(self) -> list[str]:
         """Version that each replica answers with."""
-        return [one.version for one in self.client().ask_all(MODEL)]
+        return [one.version for one in self._watching().ask_all(MODEL)]
 
     def loads(self) -> list[int]:
         """How often each replica was asked to load."""
@@ -115,13 +117,20 @@ class Site:
         self.registry.reset()
         for front in self.fronts:
             front.clear()
-        client = self.client()
+        client = self._watching()
         for replica in client.replicas:
-            client.load(replica, MODEL)
+            if not client.ask(replica, MODEL).is_exactly("5", None):
+                client.load(replica, MODEL)
         for front in self.fronts:
             front.requests.clear()
         for path in self.logs.glob("*.jsonl"):
             path.unlink()
+
+    def _watching(self) -> Serving:
+        """A client that stays."""
+        if self._own is None:
+            self._own = self.client()
+        return self._own
 
     def close(self) -> None:
         """Close every client."""

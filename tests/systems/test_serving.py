@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from activities.errors import AuthFailed, Rejected
+from activities.errors import AuthFailed, Rejected, Unavailable
 from activities.systems.serving.client import connect, connect_reading
 from activities.systems.serving.models import Served, agreeing
 from tests.systems.acme import Bench
@@ -45,6 +45,8 @@ def real_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     started: list[MlServer] = []
     try:
         for name in ("a", "b"):
+            # A server comes up and serves nothing where there is nothing to load; the first test then loads it.
+            registry.champion = None if name == "b" else "5"
             started.append(MlServer(tmp_path_factory.mktemp(f"mlserver-{name}"), place(url, logs, name)))
             started[-1].start()
         fronts, servers, urls = fronted([one.url for one in started])
@@ -151,7 +153,7 @@ async def test_a_denied_digest_is_refused_and_the_old_one_goes_on_serving(servin
     assert site.served() == ["5", "5"]
 
 
-@pytest.mark.parametrize("spoilt", ["file", "manifest", "part", "registry", "tag"])
+@pytest.mark.parametrize("spoilt", ["file", "manifest", "part", "registry", "tag", "policy"])
 def test_a_replica_loads_nothing_that_is_not_whole(site: Site, spoilt: str) -> None:
     registry, client = site.registry, site.client()
     registry.champion = "2"
@@ -163,6 +165,8 @@ def test_a_replica_loads_nothing_that_is_not_whole(site: Site, spoilt: str) -> N
         registry.versions["2"]["release.json"] = b'{"weights": {"path": "model.safetensors", "sha256": ""}}'
     elif spoilt == "tag":
         registry.tags["2"]["release_digest"] = "0" * 64
+    elif spoilt == "policy":
+        registry.policy = False
     else:
         registry.down = True
     with pytest.raises(Exception, match="500"):
@@ -242,6 +246,59 @@ async def test_a_reload_survives_a_bad_answer(serving: Bench, site: Site, kind: 
     result = await serving.apply("serving.reload_model", model=MODEL, version="2")
     assert (result.verified, result.affected.count) == (True, 2)
     assert site.served() == ["2", "2"]
+
+
+@pytest.mark.parametrize("kind", ["drop_after", "status"])
+async def test_an_unload_survives_a_bad_answer(serving: Bench, site: Site, kind: str) -> None:
+    site.fronts[0].add(kind, path="/unload$")
+    result = await serving.apply("serving.unload_model", model=MODEL)
+    assert (result.verified, result.affected.count, result.undo_args is not None) == (True, 2, True)
+
+
+@pytest.mark.parametrize("name", ["reload", "unload"])
+async def test_what_a_dead_worker_had_done_is_found_and_counted_as_ours(serving: Bench, site: Site, name: str) -> None:
+    site.registry.champion = "2"
+    params = {"model": MODEL, **({"version": "2"} if name == "reload" else {})}
+    work = serving.client.load if name == "reload" else serving.client.unload
+
+    def do_and_die() -> None:
+        for replica in serving.client.replicas:
+            work(replica, MODEL)
+        raise Unavailable("the worker dies here")
+
+    call = serving.call(f"serving.{name}_model", params)
+    serving.before_change = do_and_die
+    await serving.refused(call)
+    serving.before_change = None
+    asked = [len(front.requests) for front in site.fronts]
+    result = await serving.run(call, attempt=2)
+    assert (result.verified, result.affected.count) == (True, 2)
+    sent = [front.requests[seen:] for front, seen in zip(site.fronts, asked, strict=True)]
+    assert not [path for requests in sent for _, path in requests if path.endswith("load")]
+
+
+async def test_a_replica_that_stays_away_is_reported_and_the_other_is_reloaded(serving: Bench, site: Site) -> None:
+    site.registry.champion = "2"
+    site.fronts[0].add("status", path=f"/models/{MODEL}", times=0)
+    call = serving.call("serving.reload_model", {"model": MODEL, "version": "2"})
+    for attempt in (1, 2):
+        assert (await serving.refused(call, attempt=attempt)).type == "Ambiguous"
+    result = await serving.run(call, attempt=3)
+    assert result.items is not None and (result.items.done, result.items.failed + result.items.unknown) == (1, 1)
+    assert result.verified is False and site.served()[1] == "2" and site.loads()[1] == 1
+
+
+async def test_when_nobody_can_be_reached_nothing_was_done(serving: Bench, site: Site) -> None:
+    for front in site.fronts:
+        front.add("status", path="/load$", status=429, times=0)
+    refused = await serving.refused(serving.call("serving.reload_model", {"model": MODEL}))
+    assert (refused.type, refused.non_retryable) == ("RateLimited", False)
+
+
+async def test_a_reload_without_a_version_proves_that_all_agree(serving: Bench, site: Site) -> None:
+    site.registry.champion = "2"
+    result = await serving.apply("serving.reload_model", model=MODEL)
+    assert (result.verified, result.affected.count) == (True, 2) and site.served() == ["2", "2"]
 
 
 async def undo(bench: Bench, name: str, undo_args: Any) -> Any:

@@ -1,7 +1,7 @@
 """A real MLServer that serves the range's model: its settings, its runtime, its process.
 
 The runtime's files are copied beside the model's settings, since MLServer runs in an environment of its own. What the
-alias names is loaded at start and whenever the model repository's ``load`` is asked for.
+alias names is loaded after the start, and whenever the model repository's ``load`` is asked for.
 """
 
 import json
@@ -10,6 +10,8 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 import activities.systems
 from worker.servers.obtain import needed
@@ -67,6 +69,15 @@ class MlServer:
             self._folder,
         )
         self._process.start()
+        self.load()
+
+    def load(self) -> bool:
+        """Load what the alias names now; whether it could."""
+        url = f"{self.url}/v2/repository/models/{self._place['model']}/load"
+        try:
+            return httpx.post(url, json={}, timeout=START_SECONDS, trust_env=False).status_code == 200
+        except httpx.HTTPError:
+            return False
 
     def stop(self) -> None:
         """End it. Does nothing the second time."""
@@ -75,7 +86,7 @@ class MlServer:
             process.stop()
 
     def _write(self) -> None:
-        model = self._folder / "model"
+        model = self._folder / str(self._place["model"])
         model.mkdir(parents=True, exist_ok=True)
         systems = Path(activities.systems.__path__[0])
         for source in RUNTIME:
@@ -85,6 +96,9 @@ class MlServer:
             "host": "127.0.0.1",
             "http_port": self.port,
             "grpc_port": free_port(),
+            # At its start MLServer ends itself where a model cannot be loaded: one denied at admission, or an alias
+            # that is not there yet, would take the whole server away.
+            "load_models_at_startup": False,
             # Its metrics would be on a third port, for nobody.
             "metrics_endpoint": None,
             # In one process: a model is small, and workers of their own would each keep a copy that a reload may miss.

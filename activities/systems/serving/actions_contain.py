@@ -12,8 +12,6 @@ from activities.systems.serving.declared import OWNER, Counted, OneModel
 from activities.systems.serving.models import Served, agreeing
 from playbooks.contract import Idempotency, Risk
 
-PAUSES = (0.1, 0.4)
-"""Seconds between tries at one replica within an attempt; later attempts have the engine's own pauses."""
 PATIENT_ATTEMPTS = 2
 """Attempts after which replicas that still cannot be reached are reported as failed beside those that were changed."""
 
@@ -49,13 +47,16 @@ def replica_by_replica(
     reading back); then it is reported, and the others stand.
     """
     outcomes: list[ItemOutcome] = []
-    missing: Transient | None = None
+    missing: ConnectorError | None = None
     for target in targets:
         try:
             outcome = work(target, ctx)
         except Transient as error:
             missing = missing or error
             outcome = ItemOutcome(target.id, "failed", error.code)
+        except Ambiguous as error:
+            missing = error
+            outcome = ItemOutcome(target.id, "unknown", error.code)
         except Permanent as error:
             outcome = ItemOutcome(target.id, "failed", error.code)
         outcomes.append(outcome)
@@ -261,8 +262,9 @@ def _tried(
     ``send`` returns ``False`` where there was nothing to do.
     """
     lost: Ambiguous | None = None
-    ever_lost = False
-    for pause in (*PAUSES, None):
+    ever_lost, served = False, Served(target.id, "unreachable")
+    pauses = _pauses(ctx)
+    for pause in (*pauses, None):
         gone = False
         try:
             gone = send() is False
@@ -277,22 +279,28 @@ def _tried(
             time.sleep(pause)
             continue
         # After an error status the server is through with it: no waiting for what will not come.
-        served = ask() if lost is not None and lost.details.get("status") else _settled(ask, right)
+        served = ask() if lost is not None and lost.details.get("status") else _settled(ask, right, pauses)
         if right(served) and (lost is None or telling):
             return ItemOutcome(target.id, "already" if gone and not ever_lost else "done")
         if lost is None and served.state != "unreachable":
             return ItemOutcome(target.id, "failed", wrong)
         if pause is not None:
             time.sleep(pause)
-    if lost is not None and lost.details.get("status"):
+    if lost is not None and lost.details.get("status") and served.state != "unreachable":
         return ItemOutcome(target.id, "failed", "load_refused" if wrong != "still_served" else wrong)
-    return ItemOutcome(target.id, "unknown", "no_answer")
+    raise lost or Ambiguous(f"{target.id} was told, and does not say what it serves now.")
 
 
-def _settled(ask: Callable[[], Served], right: Callable[[Served], bool]) -> Served:
+def _pauses(ctx: ActionContext) -> tuple[float, float]:
+    """Seconds between looks, and between tries at one replica; later attempts have the engine's own pauses."""
+    settle: float = ctx.client.config.settle_seconds
+    return settle / 5, settle * 4 / 5
+
+
+def _settled(ask: Callable[[], Served], right: Callable[[Served], bool], pauses: Sequence[float]) -> Served:
     """What it answers with, given a moment to come round."""
     served = ask()
-    for pause in PAUSES:
+    for pause in pauses:
         if right(served):
             break
         time.sleep(pause)

@@ -74,6 +74,8 @@ class Serving:
         self._vault, self._reading = vault, reading
         self._urls = {urlsplit(url).netloc + urlsplit(url).path: url for url in config.replicas}
         self._http = httpx.Client(
+            # Reading the authorities takes a while, and is for nothing where no replica has a certificate.
+            verify=any(url.startswith("https:") for url in config.replicas),
             timeout=httpx.Timeout(config.read_timeout, connect=config.connect_timeout),
             follow_redirects=False,
             trust_env=False,

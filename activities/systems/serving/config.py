@@ -56,6 +56,10 @@ class ServingConfig(BaseModel):
     load_timeout: float = Field(default=120.0, gt=0, le=1800)
     """Longest that a replica may take to load a model."""
 
+    settle_seconds: float = Field(default=0.5, ge=0, le=60)
+    """How long a replica is given, after it said yes, until its answers have to be the new ones. MLServer and Triton
+    answer a load when it is done; a server that answers at once needs longer."""
+
     @field_validator("replicas")
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:

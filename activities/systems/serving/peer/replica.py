@@ -5,8 +5,9 @@ copied, where Stanch is not installed) load and answer alike. It never loads cod
 by the function that it is given, from bytes whose digest was checked.
 
 Registry: MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html): the alias, the version's artifact place,
-then each file of ``release.json``. Admission: OPA's data API, ``data.stanch.denied_digests``. Both fail closed: a
-registry or an OPA that does not answer means that nothing is loaded, and what was served before stays.
+then each file of ``release.json``. Admission: the decision ``stanch.admission`` of OPA's data API, asked by digest.
+Both fail closed: a registry or an OPA that does not answer, or has no such policy, means that nothing is loaded, and
+what was served before stays.
 """
 
 import hashlib
@@ -24,11 +25,13 @@ from typing import Any, Protocol
 
 PARTS = ("weights", "adapter", "tokenizer", "prompt", "index", "serving_config")
 """What a release set is made of; a part may be ``null``, never absent."""
+NEVER_NULL = ("weights", "serving_config")
 FETCH_SECONDS = 15.0
 LARGEST = 64 * 1024 * 1024
 ROTATE_BYTES = 16 * 1024 * 1024
 ROWS_AT_MOST = 1000
-Fetch = Callable[[str, Mapping[str, str]], bytes]
+Fetch = Callable[[str, Mapping[str, str], "bytes | None"], bytes]
+"""Gets a URL with headers; with a body it is a POST."""
 
 
 class Scorer(Protocol):
@@ -58,8 +61,8 @@ class Place:
         model: Name of the registered model.
         alias: Whose version is loaded.
         token_file: File with the registry's bearer token, read at each load.
-        opa: URL of OPA; without it digests are not asked about.
-        opa_token_file: File with OPA's bearer token.
+        opa: URL of OPA; without it nobody is asked whether a release may be served.
+        opa_token_file: File with a bearer token for it, where decisions are not free for all.
         logs: Folder of the inference log; without it nothing is logged.
         name: Of the replica, part of its log files' names.
         rotate_bytes: A log file that is larger is followed by another; each hour begins one, too.
@@ -102,7 +105,7 @@ class Replica:
         fetch: Fetch | None = None,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        """``fetch`` gets a URL with headers; ``now`` is the clock of the log, by default real time in UTC."""
+        """``fetch`` is how the registry and OPA are asked; ``now`` is the log's clock, by default real time in UTC."""
         self.place = place
         self.release: Release | None = None
         self._read_model = read_model
@@ -148,8 +151,6 @@ class Replica:
             if hashlib.sha256(content).hexdigest() != expected:
                 raise Refused(f"version {version}: the digest of the {part} is not what release.json says")
             contents[part] = content
-        if "weights" not in contents:
-            raise Refused(f"version {version}: the release set has no weights")
         try:
             return Release(version, digest, self._read_model(contents["weights"]))
         except ValueError as error:
@@ -194,10 +195,11 @@ class Replica:
     def _admit(self, digest: str, version: str) -> None:
         if not self.place.opa:
             return
-        url = f"{self.place.opa.rstrip('/')}/v1/data/stanch/denied_digests"
-        denied = self._json(url, "OPA's list of denied digests", self.place.opa_token_file).get("result") or {}
-        if digest in {str(one).removeprefix("sha256:") for one in denied}:
-            raise Refused(f"version {version}: its digest is denied at admission")
+        url = f"{self.place.opa.rstrip('/')}/v1/data/stanch/admission"
+        asked = {"input": {"digest": digest, "model": self.place.model, "version": version}}
+        said = self._json(url, "OPA's decision", self.place.opa_token_file, asked).get("result")
+        if not isinstance(said, dict) or said.get("allow") is not True:
+            raise Refused(f"version {version}: its digest is not admitted")
 
     def _artifact(self, uri: str, path: str) -> bytes:
         parts = urllib.parse.urlsplit(uri)
@@ -209,16 +211,17 @@ class Replica:
         url = f"{self.place.registry.rstrip('/')}/api/2.0/mlflow-artifacts/artifacts/{whole}"
         return self._get(url, path, self.place.token_file)
 
-    def _json(self, url: str, what: str, token_file: str | None = None) -> dict[str, Any]:
-        return _object(self._get(url, what, self.place.token_file if token_file is None else token_file), what)
+    def _json(self, url: str, what: str, token_file: str | None = None, asked: Any = None) -> dict[str, Any]:
+        body = None if asked is None else json.dumps(asked).encode()
+        return _object(self._get(url, what, self.place.token_file if token_file is None else token_file, body), what)
 
-    def _get(self, url: str, what: str, token_file: str) -> bytes:
-        headers = {}
+    def _get(self, url: str, what: str, token_file: str, body: bytes | None = None) -> bytes:
+        headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
             if token_file:
                 with open(token_file, encoding="utf-8") as file:
                     headers["Authorization"] = f"Bearer {file.read().strip()}"
-            return self._fetch(url, headers)
+            return self._fetch(url, headers, body)
         except urllib.error.HTTPError as error:
             raise Refused(f"{what}: the answer was {error.code}") from None
         except (OSError, ValueError) as error:
@@ -278,7 +281,7 @@ def release_files(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """
     found = {}
     for part in PARTS:
-        if part not in manifest:
+        if part not in manifest or (manifest[part] is None and part in NEVER_NULL):
             raise Refused(f"the release set is incomplete: {part} is missing")
         entry = manifest[part]
         if entry is None:
@@ -289,18 +292,25 @@ def release_files(manifest: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def fetch_url(url: str, headers: Mapping[str, str]) -> bytes:
-    """GET a URL without a proxy.
+def fetch_url(url: str, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """GET a URL, or POST a body, without a proxy and without following to another place.
 
     Raises:
         OSError: It does not answer with 200, or with more than 64 MB.
     """
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(urllib.request.Request(url, headers=dict(headers)), timeout=FETCH_SECONDS) as answer:
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), _Still())
+    with opener.open(urllib.request.Request(url, body, dict(headers)), timeout=FETCH_SECONDS) as answer:
         content: bytes = answer.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise OSError("larger than 64 MB")
     return content
+
+
+class _Still(urllib.request.HTTPRedirectHandler):
+    """A redirect is an answer like any other: it would carry the token to another place."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
 
 
 def _object(content: bytes, what: str) -> dict[str, Any]:
