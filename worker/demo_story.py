@@ -32,10 +32,17 @@ class Check:
 
 def steps_with_effect(incident: Mapping[str, Any], effects: frozenset[str]) -> list[Mapping[str, Any]]:
     """Steps of the run whose action has an effect (``effects`` names such actions) and that were to run: not
-    those of a way that was not taken."""
+    those of a way that was not taken. Of a step that runs for each of a list, its runs stand for it."""
     return [
-        step for step in incident["steps"] if step["action"] in effects and step["status"] not in ("skipped", "pending")
+        step
+        for step in incident["steps"]
+        if step["action"] in effects and step["status"] not in ("skipped", "pending") and not _is_whole(step)
     ]
+
+
+def _is_whole(step: Mapping[str, Any]) -> bool:
+    """Whether it is only the frame of a step's runs for each of a list; a run of its own says what it changed."""
+    return step["item"] is None and step["status"] == "done" and step["changed"] is None and step["affected"] is None
 
 
 def checks(

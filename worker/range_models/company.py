@@ -71,6 +71,7 @@ class ModelRange(Range):
             "aws": aws,
             "sagemaker": aws,
             "stepca": site.authority_files.settings(site.authority_url, fronts["stepca"]),
+            "vault": site.store.settings(fronts["vault"], ours),
             "training": {"url": fronts["training"], "token": ours, "poll_seconds": 1.0},
             "inference": {"logs": str(site.logs.resolve()), "gateway_logs": str(site.edge.log.parent)},
         }
@@ -129,6 +130,7 @@ class ModelRange(Range):
             "serving": {name: site.served(name) for name in (*REPLICAS, "canary")},
             "gateway": site.edge.view(),
             "aws": site.cloud.view(),
+            "vault": site.store.view(),
             "training": site.service.view(),
         }
         return found | {"played_by": {name: choice.view() for name, choice in site.chosen.items()}}

@@ -100,9 +100,13 @@ class Edge:
         started = self._running.enter(server)
         self.url, self._socket = started.url, started.socket
 
+    def runtime(self) -> Runtime:
+        """The gateway's own runtime API, past the front."""
+        return Runtime(self._socket, connect=5, read=10)
+
     def view(self) -> dict[str, Any]:
         """Lists, refused releases and servers, as the running gateway and its policy engine have them."""
-        runtime = Runtime(self._socket, connect=5, read=10)
+        runtime = self.runtime()
         lists = {}
         for found in LISTS:
             shown = runtime.show(f"show {found.kind} {self.maps / found.file}")

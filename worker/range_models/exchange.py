@@ -20,7 +20,7 @@ class Effect(NamedTuple):
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and its answer. ``status`` is 0 while there is none."""
+    """A request and its answer. ``status`` is 0 while there is none; ``seen`` is what ``Wire.before`` saw."""
 
     method: str
     path: str
@@ -29,6 +29,7 @@ class Exchange:
     body: bytes = field(default=b"", repr=False)
     status: int = 0
     answer: bytes = field(default=b"", repr=False)
+    seen: Any = field(default=None, repr=False)
 
     @property
     def good(self) -> bool:
@@ -64,6 +65,8 @@ class Wire:
         reads: Kinds of evidence that a request with its answer reads.
         effects: What it changed.
         closed: Whether requests of nobody known are refused here, for systems that ask for no credential themselves.
+        before: Looks at the world just before a request is carried out, where its answer alone does not tell what it
+            changes.
         named: What of a request stands in the record: its path by default.
     """
 
@@ -72,6 +75,7 @@ class Wire:
     reads: Callable[[Exchange], Sequence[str]] = lambda exchange: ()
     effects: Callable[[Exchange], Sequence[Effect]] = lambda exchange: ()
     closed: bool = False
+    before: Callable[[Exchange], Any] = lambda exchange: None
     named: Callable[[Exchange], str] = lambda exchange: exchange.path
 
 

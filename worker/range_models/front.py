@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -125,8 +126,9 @@ class Front:
         for rule in rules:
             if await self._before(rule, asked, actor, receive, send):
                 return
+        seen = self._wire.before(asked)
         answered = await self._passed(raw, asked)
-        exchange = Exchange(asked.method, asked.path, query, headers, body, answered.status_code, answered.content)
+        exchange = replace(asked, status=answered.status_code, answer=answered.content, seen=seen)
         self._effects(actor, exchange)
         for rule in self.faults.strike(asked.method, asked.path, query, actor, after=True):
             if rule.kind == "hold_after_commit":

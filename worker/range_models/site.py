@@ -31,6 +31,7 @@ from worker.range_models.history import write_history
 from worker.range_models.plan import GOOD, OURS, PARTNER, PIPELINE, THIEF, Plan
 from worker.range_models.registry import Looker, regression, seed_registry
 from worker.range_models.signing import ReleaseKeys
+from worker.range_models.store import SecretStore
 from worker.range_record import Record
 from worker.secrets import Secrets
 from worker.servers.obtain import NotObtained
@@ -101,6 +102,7 @@ class Site:
             registry = pool.submit(self._registry)
             authority = pool.submit(self._authority)
             cloud = pool.submit(self._cloud)
+            self.store = SecretStore(self.plan, self._running)
             authority.result()
             self.edge = Edge(
                 self.plan, self._short / "gateway", self.authority_files, self.crl, self._running, self._env
@@ -150,7 +152,8 @@ class Site:
         self.authority_url, behind, verify = self._or_peer("stepca", self._start_authority)
         self._front("stepca", wires.stepca(), behind, verify)
         self.crl = f"{self.fronts['stepca'].open()}/1.0/crl"
-        settings = self.authority_files.settings(self.authority_url, self.fronts["stepca"].url)
+        # Straight to it: these are the company's own doing, not Stanch's.
+        settings = self.authority_files.settings(self.authority_url, behind if behind != self.authority_url else None)
         with closing(connect_stepca(settings, Secrets({}, self.folder))) as client:
             for name in (GOOD, PARTNER, THIEF, OURS):
                 self._certify(client, name)
@@ -242,4 +245,5 @@ class Site:
         self._front("opa", wires.opa(tokens), self.edge.opa).open()
         self._front("training", wires.training(tokens), self.training_url).open()
         self._front("aws", self.cloud.wire(), self.cloud.url).open()
+        self._front("vault", self.store.wire(), self.store.url).open()
         self.edge.open_front(self._record, self._tally)

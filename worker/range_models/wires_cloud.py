@@ -93,8 +93,14 @@ CHANGES: Mapping[str, Change] = {
 the secret then names it is a part of that."""
 
 
-def vault(actors: Mapping[str, str], leases: Callable[[str], int]) -> Wire:
-    """A secrets store. ``actors`` is token to actor; ``leases`` counts what a prefix holds, before it is revoked."""
+LEASES = "sys/leases/revoke-prefix/"
+
+
+def vault(actors: Mapping[str, str], leases: Callable[[], Sequence[str]]) -> Wire:
+    """A secrets store. ``actors`` is token to actor; ``leases`` tells every lease that is live."""
+
+    def before(exchange: Exchange) -> Sequence[str]:
+        return leases() if LEASES in exchange.path else ()
 
     def effects(exchange: Exchange) -> Sequence[Effect]:
         path = exchange.path.removeprefix("/v1/")
@@ -110,12 +116,10 @@ def vault(actors: Mapping[str, str], leases: Callable[[str], int]) -> Wire:
         written = re.fullmatch(r"[^/]+/data/(.+)", path)
         if written and exchange.method in ("POST", "PUT"):
             return (Effect("roll secret", written.group(1), path, str(next(_once))),)
-        if path.startswith("sys/leases/revoke-prefix/"):
-            prefix = path.removeprefix("sys/leases/revoke-prefix/")
-            count = max(1, leases(prefix))
-            return [
-                Effect("revoke lease", f"{prefix}#{number}", f"{prefix} {next(_once)}", "") for number in range(count)
-            ]
+        if path.startswith(LEASES):
+            below = path.removeprefix(LEASES).rstrip("/") + "/"
+            ended = [lease for lease in exchange.seen or () if lease.startswith(below)]
+            return [Effect("revoke lease", lease, f"lease {lease}", "ended") for lease in ended]
         destroyed = re.fullmatch(r"auth/[^/]+/role/([^/]+)/secret-id-accessor/destroy", path)
         if destroyed:
             accessor = str(exchange.json().get("secret_id_accessor", ""))
@@ -128,4 +132,4 @@ def vault(actors: Mapping[str, str], leases: Callable[[str], int]) -> Wire:
     def who(exchange: Exchange) -> str:
         return actors.get(exchange.headers.get("x-vault-token", ""), "")
 
-    return Wire("vault", who, reads, effects)
+    return Wire("vault", who, reads, effects, before=before)
