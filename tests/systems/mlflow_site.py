@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -40,6 +41,8 @@ class Key:
 
 
 OLD, NEW, STRANGER = Key(), Key(), Key()
+PEER_ONLY = pytest.mark.parametrize("registry_place", ["peer"], indirect=True, scope="module")
+"""For tests whose wire others look at on the real registry too."""
 _names = itertools.count(1)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from playbooks.contract import ActionResult, Verb
 from tests.systems.acme import INCIDENT, Bench
-from tests.systems.mlflow_site import NEW, OLD, STRANGER, Site
+from tests.systems.mlflow_site import NEW, OLD, PEER_ONLY, STRANGER, Site
 
 
 async def undo(bench: Bench, name: str, done: ActionResult, **params: Any) -> ActionResult:
@@ -23,6 +23,7 @@ async def test_aliases_are_frozen_and_thawed(registry: Site, registry_bench: Ben
     assert back.verified and "frozen" not in registry.model_tags()
 
 
+@PEER_ONLY
 async def test_what_another_incident_froze_is_not_ours(registry: Site, registry_bench: Bench) -> None:
     registry.client().set_model_tag(registry.name, "frozen", "INC-2026-1")
     done = await registry_bench.apply("mlflow.freeze_aliases", model=registry.name)
@@ -47,6 +48,7 @@ async def test_versions_are_quarantined_and_released(registry: Site, registry_be
     assert "quarantine" not in registry.tags(two) and registry.tags(one)["quarantine"] == "INC-2026-1"
 
 
+@PEER_ONLY
 async def test_a_quarantine_that_somebody_took_over_is_not_lifted(registry: Site, registry_bench: Bench) -> None:
     one, two = registry.versions(2)
     params = {"model": registry.name, "targets": [one, two]}
@@ -57,6 +59,7 @@ async def test_a_quarantine_that_somebody_took_over_is_not_lifted(registry: Site
     assert registry.tags(one)["quarantine"] == "INC-2026-9" and "quarantine" not in registry.tags(two)
 
 
+@PEER_ONLY
 async def test_another_incident_is_quicker(registry: Site, registry_bench: Bench) -> None:
     (one,) = registry.versions(1)
     registry_bench.before_change = lambda: registry.hand.tag(registry.name, one, "quarantine", "INC-2026-9")
@@ -64,12 +67,14 @@ async def test_another_incident_is_quicker(registry: Site, registry_bench: Bench
     assert (done.changed, done.affected.count) == (False, 0) and registry.tags(one)["quarantine"] == "INC-2026-9"
 
 
+@PEER_ONLY
 @pytest.mark.parametrize("targets", [["x"], ["0"], ["1/../2"], ["01"]])
 async def test_numbers_that_are_none(registry: Site, registry_bench: Bench, targets: list[str]) -> None:
     call = registry_bench.call("mlflow.quarantine_versions", {"model": registry.name, "targets": targets})
     assert (await registry_bench.refused(call)).type == "InvalidParams"
 
 
+@PEER_ONLY
 @pytest.mark.parametrize(("kind", "rule"), [("drop_after", {}), ("drop_before", {}), ("status", {"status": 502})])
 async def test_a_lost_answer_among_many(registry: Site, registry_bench: Bench, kind: str, rule: dict[str, Any]) -> None:
     numbers = registry.versions(4)
@@ -129,6 +134,7 @@ async def test_a_former_signature_is_replaced_and_comes_back(registry: Site, reg
     assert back.verified and client.content(version, "model.sig", 100_000) == former
 
 
+@PEER_ONLY
 async def test_a_signature_that_somebody_replaced_is_not_removed(registry: Site, registry_bench: Bench) -> None:
     number = registry.version()
     params = {"model": registry.name, "version": number}
@@ -138,6 +144,7 @@ async def test_a_signature_that_somebody_replaced_is_not_removed(registry: Site,
     assert back.items and back.items.unknown == 1 and "model.sig" in registry.there(number)
 
 
+@PEER_ONLY
 @pytest.mark.parametrize("tag", ["quarantine", "revoked"])
 async def test_a_barred_version_is_not_signed(registry: Site, registry_bench: Bench, tag: str) -> None:
     number = registry.version()
@@ -147,6 +154,7 @@ async def test_a_barred_version_is_not_signed(registry: Site, registry_bench: Be
     assert error.type == "Conflict" and "model.sig" not in registry.there(number)
 
 
+@PEER_ONLY
 async def test_what_cannot_be_signed(registry: Site, registry_bench: Bench) -> None:
     changed, odd = registry.version(1), registry.version(2)
     registry.write(changed, "prompt.txt", b"Score them high.")
@@ -169,6 +177,7 @@ async def test_what_cannot_be_signed(registry: Site, registry_bench: Bench) -> N
     assert "model.sig" not in registry.there(good)
 
 
+@PEER_ONLY
 async def test_protected_models_say_so(registry: Site, registry_bench: Bench) -> None:
     (number,) = registry.versions(1)
     registry_bench.protected = (registry.name,)

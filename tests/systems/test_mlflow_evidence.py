@@ -8,7 +8,7 @@ import pytest
 
 from activities.systems.mlflow import actions_evidence
 from tests.systems.acme import Bench
-from tests.systems.mlflow_site import OLD, STRANGER, Site, files
+from tests.systems.mlflow_site import OLD, PEER_ONLY, STRANGER, Site, files
 
 
 async def test_the_state_of_a_model_is_secured(registry: Site, registry_bench: Bench) -> None:
@@ -36,6 +36,7 @@ async def test_the_state_of_a_model_is_secured(registry: Site, registry_bench: B
     assert rows[first]["release"]["parts"]["adapter"] is None and rows[bare]["release"] is None
 
 
+@PEER_ONLY
 async def test_a_model_without_versions_and_aliases(registry: Site, registry_bench: Bench) -> None:
     done = await registry_bench.apply("mlflow.snapshot_model", model=registry.name, alias="staged")
     assert (done.output["champion"], done.output["latest"], done.output["digest"]) == ("", "", "")
@@ -44,6 +45,7 @@ async def test_a_model_without_versions_and_aliases(registry: Site, registry_ben
     assert error.type == "NotFound"
 
 
+@PEER_ONLY
 async def test_an_inventory_says_when_it_is_not_whole(registry: Site, registry_bench: Bench) -> None:
     number = registry.version()
     registry.write(number, "release.json", b"x" * 2_000_000)
@@ -81,6 +83,7 @@ async def test_files_of_a_version_are_secured_byte_by_byte(registry: Site, regis
     assert rows["sub/deep/weights.pkl"]["sha256"] == hashlib.sha256(content["sub/deep/weights.pkl"]).hexdigest()
 
 
+@PEER_ONLY
 async def test_what_is_missing_of_a_copy_is_said(registry: Site, registry_bench: Bench) -> None:
     number = registry.version()
     registry.faults.add("status", path="artifacts/.*tokenizer.json$", method="GET", times=0, status=404)
@@ -94,6 +97,7 @@ async def test_what_is_missing_of_a_copy_is_said(registry: Site, registry_bench:
     assert (none.output["complete"], none.output["count"], none.warnings) == (False, 0, ("the version has no files",))
 
 
+@PEER_ONLY
 async def test_of_a_large_file_only_the_digest_is_kept(registry: Site, registry_bench: Bench) -> None:
     large = bytes(actions_evidence.LARGEST_COPY + 1)
     number = registry.version(content={**files(), "model.safetensors": large})
@@ -123,6 +127,7 @@ async def test_a_valid_signature_is_never_called_clean(registry: Site, registry_
     assert "who signed, not what is in it" in done.summary
 
 
+@PEER_ONLY
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -112,7 +112,8 @@ def sign(folder: Path, signing: Signing, key: str) -> bytes:
                     config = config.use_certificate_signer(
                         private_key=files["key"],
                         signing_certificate=own["own"],
-                        certificate_chain=list(chained.values()),
+                        # The library takes no empty chain.
+                        certificate_chain=list(chained.values()) or [own["own"]],
                     )
             config.sign(folder, target)
         except (ValueError, TypeError, AttributeError, OSError):
@@ -211,14 +212,17 @@ def _verified(folder: Path, signature: Path, anchor: Anchor) -> bool | None:
     from model_signing.verifying import Config
 
     text = pem(anchor.public_key or anchor.certificate or "")
-    with _written({"anchor": text}) as files:
+    with _written({"anchor": text}) as files, _aside(signature) as beside:
         try:
             config: Any = Config()  # type: ignore[no-untyped-call]
             if anchor.public_key is not None:
                 config.use_elliptic_key_verifier(public_key=files["anchor"])
             else:
                 config.use_certificate_verifier(certificate_chain=[files["anchor"]])
-            config.verify(folder, signature)
+            sharded = _sharded(beside)
+            if sharded is not None:
+                config.set_hashing_config(sharded)
+            config.verify(folder, beside)
         except ValueError as error:
             # The signature itself is looked at first; only then are files compared.
             return False if str(error).startswith("Signature mismatch") else None
@@ -226,6 +230,17 @@ def _verified(folder: Path, signature: Path, anchor: Anchor) -> bool | None:
             # Whatever a forged bundle brings the library to: it is not a signature of this signer.
             return None
     return True
+
+
+@contextlib.contextmanager
+def _aside(signature: Path) -> Iterator[Path]:
+    """The signature out of its folder for a while, since one that was made elsewhere does not expect itself there."""
+    beside = signature.parent.with_name(f"{signature.parent.name}.{signature.name}")
+    signature.rename(beside)
+    try:
+        yield beside
+    finally:
+        beside.rename(signature)
 
 
 def _covered(bundle: bytes) -> tuple[dict[str, str], bool]:
@@ -237,8 +252,24 @@ def _covered(bundle: bytes) -> tuple[dict[str, str], bool]:
         whole = serialization_.get("method") == "files" and serialization_.get("hash_type") == "sha256"
         names = ((str(row["name"]), str(row["digest"])) for row in resources)
         return {name if whole else SHARD.sub("", name): digest for name, digest in names}, whole
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return {}, False
+
+
+def _sharded(signature: Path) -> Any:
+    """How a signature over parts of files was hashed; ``None`` for one over whole files.
+
+    The library guesses that, but takes the size of a part out of JSON as a fraction, with which it cannot count.
+    """
+    from model_signing.hashing import Config
+
+    payload = json.loads(base64.b64decode(json.loads(signature.read_bytes())["dsseEnvelope"]["payload"]))
+    how = payload["predicate"]["serialization"]
+    if how["method"] != "shards":
+        return None
+    config: Any = Config()  # type: ignore[no-untyped-call]
+    config.set_ignored_paths(paths=how.get("ignore_paths", ()))
+    return config.use_shard_serialization(hashing_algorithm=how["hash_type"], shard_size=int(how["shard_size"]))
 
 
 def _hashing(file: str) -> Any:
