@@ -7,6 +7,7 @@ was written. A key whose secret was lost with the answer is deleted before anoth
 AWSCURRENT is moved by naming the version that must hold it, so that a move of somebody else's makes AWS refuse ours.
 """
 
+import contextlib
 import json
 import re
 import uuid
@@ -17,7 +18,7 @@ from datetime import timedelta
 from activities.action import Applied, Params, Proposal, Result, action
 from activities.batches import ItemOutcome, Target, earlier_targets
 from activities.context import ActionContext
-from activities.errors import Ambiguous, Conflict, ConnectorError, Permanent, Rejected
+from activities.errors import Ambiguous, Conflict, ConnectorError, NotFound, Permanent, Rejected
 from activities.systems.aws.account import Credential
 from activities.systems.aws.client import Aws
 from activities.systems.aws.declared import OWNER, AwsTargets
@@ -135,6 +136,13 @@ class RotateAccessKey(AwsTargets[RotateAccessKeyParams, KeyRotated]):
         """AWSCURRENT goes back to where it was; then the new key is made inactive."""
         return [self._back(target, ctx) for target in targets]
 
+    def undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Applied[KeyRotated]:
+        """As of every target action; first, a lost attempt's second half is done."""
+        for target in earlier_targets(ctx).values():
+            if ctx.client.described(str(target.before["secret"])).current == target.before["current"]:
+                self._switch_off(target, ctx)
+        return super().undo(undo_args, ctx)
+
     def check(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
         """Whether the secret's current version is ours, and holds an active key of the user."""
         return {target.id: self._holds(target, ctx) for target in targets}
@@ -225,14 +233,23 @@ class RotateAccessKey(AwsTargets[RotateAccessKeyParams, KeyRotated]):
             raise
 
     def _back(self, target: Target, ctx: ActionContext) -> ItemOutcome:
-        client, before = ctx.client, target.before
-        secret, version = str(before["secret"]), str(before["version"])
-        held = _key_in(client.value(secret, version))
-        if client.described(secret).current == version:
-            client.move_stage(secret, stage=CURRENT, to=str(before["current"]), away_from=version)
-            ctx.sent()
-        client.set_key(str(before["name"]), held, active=False)
+        before = target.before
+        try:
+            ctx.client.move_stage(
+                str(before["secret"]), stage=CURRENT, to=str(before["current"]), away_from=str(before["version"])
+            )
+        except Rejected:
+            return ItemOutcome(target.id, "unknown", MOVED)
+        ctx.sent()
+        self._switch_off(target, ctx)
         return ItemOutcome(target.id, "done")
+
+    def _switch_off(self, target: Target, ctx: ActionContext) -> None:
+        """Make the key inactive that a rotation made; one that is gone is none."""
+        before = target.before
+        held = _key_in(ctx.client.value(str(before["secret"]), str(before["version"])))
+        with contextlib.suppress(NotFound):
+            ctx.client.set_key(str(before["name"]), held, active=False)
 
 
 def _version(key: str) -> str:
