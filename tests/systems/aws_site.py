@@ -16,6 +16,7 @@ from activities.systems.aws.peer.state import FULL_ACCESS, AwsAccount
 from activities.systems.sagemaker.client import SageMaker
 from activities.systems.sagemaker.client import connect as connect_sagemaker
 from tests.systems.faulty import Faulty
+from worker.range_server import LoopbackServer
 from worker.secrets import Secrets
 from worker.servers.moto import MotoServer
 
@@ -29,6 +30,11 @@ class Named:
         self._faulty = Faulty(self._inner)
         self._app = app
         self.add, self.clear, self.asked = self._faulty.add, self._faulty.clear, self._faulty.asked
+
+    def reset(self) -> None:
+        """No fault, and no request asked yet."""
+        self._faulty.clear()
+        self._faulty.requests.clear()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", True
@@ -73,13 +79,37 @@ class Keeping:
         await send({"type": "http.response.body", "body": answer.content})
 
 
+class Served:
+    """An application behind a front with faults, served for the session; a context manager."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.front = app, Named(app)
+        self.url = ""
+        self.clients: dict[str, Any] = {}
+        """Clients that every test uses; making one takes longer than asking it something."""
+        self.env: dict[str, str] = {}
+        self._server = LoopbackServer(self.front)
+
+    def __enter__(self) -> "Served":
+        self.url = self._server.open()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for client in self.clients.values():
+            client.close()
+        self._server.close()
+
+
 class Site:
     """One account. Stanch is the user ``stanch``; ``admin`` is somebody else who may do everything."""
 
-    def __init__(self, account: AwsAccount | None, moto: MotoServer | None, url: str, front: Named) -> None:
-        self.account, self.moto, self.url, self.front = account, moto, url, front
-        self.mark = uuid.uuid4().hex[:8]
-        self.env: dict[str, str] = {}
+    def __init__(self, account: AwsAccount | None, moto: MotoServer | None, served: Served) -> None:
+        self.account, self.moto, self.url, self.front = account, moto, served.url, served.front
+        self.front.reset()
+        self._served = served
+        # A simulated account is new for each test, with the same keys for the same users.
+        self.mark = uuid.uuid4().hex[:8] if moto is not None else "t"
+        self.env = served.env
         self._open: list[Any] = []
         self.me = self.user("stanch", FULL_ACCESS)
         self.hold("ID", self.me.id)
@@ -87,11 +117,17 @@ class Site:
         other = self.user("somebody", FULL_ACCESS)
         self.hold("OTHER_ID", other.id)
         self.hold("OTHER_KEY", other.secret)
-        self.admin = self.client(access_key_id="secret:env/OTHER_ID", secret_access_key="secret:env/OTHER_KEY")
+        self.admin = self._known("admin", access_key_id="secret:env/OTHER_ID", secret_access_key="secret:env/OTHER_KEY")
+        self.stanch = self._known("stanch")
+
+    def _known(self, name: str, **changes: Any) -> Aws:
+        if self.account is None:
+            return self.client(**changes)
+        found: Aws = self._served.clients.get(name) or connect(self.settings(**changes), Secrets(self.env, Path()))
+        return self._served.clients.setdefault(name, found)
 
     def close(self) -> None:
         """Close what was opened; faults end."""
-        self.front.clear()
         for client in self._open:
             client.close()
 

@@ -17,7 +17,7 @@ from activities.systems.salesforce.client import Salesforce
 from activities.systems.vault.peer.app import VaultPeer
 from tests.systems import mlflow_site
 from tests.systems.acme import Acme, Bench
-from tests.systems.aws_site import Keeping, Named, Site
+from tests.systems.aws_site import Keeping, Served, Site
 from tests.systems.gateway_site import Site as GatewaySite
 from tests.systems.real import executable
 from tests.systems.vault_site import VaultSite
@@ -75,20 +75,32 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def served_aws() -> Iterator[Served]:
+    """One simulated account for the session; each test gets a fresh state."""
+    peer = AwsPeer(AwsAccount(random.Random(7)))
+    with Served(peer) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def served_moto(moto: MotoServer) -> Iterator[Served]:
+    """moto behind a front with faults."""
+    with Served(Keeping(moto.url)) as served:
+        yield served
+
+
 @pytest.fixture(params=["peer", pytest.param("real", marks=pytest.mark.real)])
 def aws(request: pytest.FixtureRequest) -> Iterator[Site]:
     """An AWS account, simulated or moto's, behind a front with faults."""
     if request.param == "real":
-        server: MotoServer = request.getfixturevalue("moto")
-        account, front = None, Named(Keeping(server.url))
+        site = Site(None, request.getfixturevalue("moto"), request.getfixturevalue("served_moto"))
     else:
-        server, account = None, AwsAccount(random.Random(7))
-        front = Named(AwsPeer(account))
-    served = LoopbackServer(front)
-    site = Site(account, server, served.open(), front)
+        served: Served = request.getfixturevalue("served_aws")
+        served.app.account = AwsAccount(random.Random(7))
+        site = Site(served.app.account, None, served)
     yield site
     site.close()
-    served.close()
 
 
 @pytest.fixture
@@ -96,7 +108,7 @@ def aws_bench(aws: Site, empty_database: Path, tmp_path: Path) -> Iterator[Bench
     """Calls of AWS actions."""
     shutil.copy(empty_database, tmp_path)
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
-    yield Bench(aws.client(), store, "aws")
+    yield Bench(aws.stanch, store, "aws")
     store.close()
 
 

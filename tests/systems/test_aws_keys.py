@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from activities.systems.aws.account import Credential
+from activities.systems.aws.models import may_assume
+from activities.systems.aws.peer.state import FULL_ACCESS
 from playbooks.contract import ActionResult, Preview, Verb
 from tests.systems.acme import Bench
 from tests.systems.aws_site import READER, Site
@@ -257,11 +259,51 @@ async def test_a_keys_secret_reaches_neither_journal_nor_evidence(aws, aws_bench
 
 async def test_an_identity_is_secured_with_what_it_may_do(aws, aws_bench, stolen):
     role = aws.role("helper")
-    result = await aws_bench.apply("aws.snapshot_identity", user=aws.name("svc-inference"))
+    name = aws.name("svc-inference")
+    result = await aws_bench.apply("aws.snapshot_identity", user=name)
     assert (result.output["keys"], result.output["policies"], result.output["complete"]) == (1, 1, True)
-    assert role in result.output["roles"]
+    assert role not in result.output["roles"], "its trust lets the account in, but no policy lets the user go there"
     kept = json.loads(aws_bench.files()["identity.json"])
     assert kept["access_keys"][0]["id"] == stolen.id
     assert kept["inline_policies"][0]["document"] == READER
+    assume = {"Effect": "Allow", "Action": "sts:*", "Resource": f"arn:aws:iam::*:role/{role}"}
+    aws.admin.put_policy("User", name, "assume", {"Version": "2012-10-17", "Statement": [assume]})
+    again = await aws_bench.run(aws_bench.call("aws.snapshot_identity", {"user": name}, step="again"))
+    assert again.output["roles"] == [role]
     missing = await aws_bench.refused(aws_bench.call("aws.snapshot_identity", {"user": "nobody"}, step="none"))
     assert missing.type == "NotFound"
+
+
+async def test_policies_of_groups_and_managed_ones_count(aws, aws_bench, stolen):
+    role, name = aws.role("helper"), aws.name("svc-inference")
+    if aws.moto is not None:
+        iam = aws.moto.client("iam")
+        document = json.dumps({"Version": "2012-10-17", "Statement": [READER["Statement"][0]]})
+        arn = iam.create_policy(PolicyName=aws.name("managed"), PolicyDocument=document)["Policy"]["Arn"]
+        iam.attach_user_policy(UserName=name, PolicyArn=arn)
+        iam.create_group(GroupName=aws.name("group"))
+        iam.put_group_policy(GroupName=aws.name("group"), PolicyName="all", PolicyDocument=json.dumps(FULL_ACCESS))
+        iam.add_user_to_group(GroupName=aws.name("group"), UserName=name)
+    else:
+        aws.account.managed["arn:aws:iam::aws:policy/Managed"] = READER
+        aws.account.groups["all"] = {"all": FULL_ACCESS}
+        aws.account.users[name].attached.append("arn:aws:iam::aws:policy/Managed")
+        aws.account.users[name].groups.append("all")
+    result = await aws_bench.apply("aws.snapshot_identity", user=name)
+    assert (result.output["policies"], result.output["complete"]) == (2, True)
+    assert role in result.output["roles"], "by its group"
+    assert len(json.loads(aws_bench.files()["identity.json"])["policies_in_effect"]) == 3
+
+
+def test_a_role_that_names_the_user_is_taken_without_a_policy() -> None:
+    user = "arn:aws:iam::111122223333:user/team/svc"
+    trust = {"Statement": {"Effect": "Allow", "Principal": {"AWS": [user]}, "Action": "sts:AssumeRole"}}
+    assert may_assume(user, [], "arn:aws:iam::111122223333:role/r", json.dumps(trust))
+    service = {"Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}}]}
+    assert not may_assume(user, [FULL_ACCESS], "arn:aws:iam::111122223333:role/r", service)
+    other = {"Statement": [{"Effect": "Allow", "Principal": {"AWS": "999988887777"}}]}
+    assert not may_assume(user, [FULL_ACCESS], "arn:aws:iam::111122223333:role/r", other)
+    denied = {"Statement": [{"Effect": "Deny", "Action": "*", "Resource": "*"}]}
+    anybody = {"Statement": [{"Effect": "Allow", "Principal": "*"}]}
+    assert not may_assume(user, [denied], "arn:aws:iam::111122223333:role/r", anybody)
+    assert may_assume(user, [denied, FULL_ACCESS], "arn:aws:iam::111122223333:role/r", anybody)

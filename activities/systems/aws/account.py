@@ -71,6 +71,7 @@ class Account:
         self._clients: dict[str, Any] = {}
         self._identity: Identity | None = None
         self._key: str | None = None
+        self._core: Any = None
 
     def close(self) -> None:
         """Close the connections."""
@@ -138,19 +139,17 @@ class Account:
             if known is None:
                 given = Credential(self.secret(self.config.access_key_id), self.secret(self.config.secret_access_key))
                 self._key = given.id
-                known = self._clients[service] = self.client_as(given, service, reading=self._reading)
+                self._core = self._core or _session(self._reading)
+                known = self._clients[service] = self._made(self._core, given, service)
             return known
 
     def client_as(self, given: Credential, service: str, *, reading: bool) -> Any:
         """A botocore client of one service that acts as whoever holds a credential."""
-        import botocore.session
+        return self._made(_session(reading), given, service)
+
+    def _made(self, core: Any, given: Credential, service: str) -> Any:
         from botocore.config import Config
 
-        core = botocore.session.Session(session_vars=dict(NO_SURROUNDINGS))
-        core.register_component("data_loader", _loader())
-        core.set_credentials(given.id, given.secret, given.token)
-        if reading:
-            core.get_component("event_emitter").register_first("before-call", _reads_only)
         try:
             return core.create_client(
                 service,
@@ -176,6 +175,20 @@ class Account:
         except ValueError as error:
             said = f"systems.{self.system}: {type(error).__name__}."
             raise AuthFailed(f"{said} Nothing was done. Mend the settings.") from None
+
+
+def _session(reading: bool) -> Any:
+    """A botocore session that looks nowhere for anything; it holds no credential."""
+    import botocore.credentials
+    import botocore.session
+
+    core = botocore.session.Session(session_vars=dict(NO_SURROUNDINGS))
+    core.register_component("data_loader", _loader())
+    # Whatever looks for credentials after all finds none, instead of asking the machine.
+    core.register_component("credential_provider", botocore.credentials.CredentialResolver(providers=[]))
+    if reading:
+        core.get_component("event_emitter").register_first("before-call", _reads_only)
+    return core
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -13,7 +14,7 @@ from activities.cryptoperiods import SOURCE, KeyAge, KeyKind, judge
 from activities.errors import Forbidden, NotFound
 from activities.systems.aws.client import PROBES
 from activities.systems.aws.declared import IDENTITY, OWNER, plural
-from activities.systems.aws.models import AccessKey, document_of, key_id, principal
+from activities.systems.aws.models import AccessKey, key_id, may_assume, principal
 from playbooks.contract import EvidenceRef, Json, Risk, TargetSet
 
 
@@ -24,7 +25,7 @@ class SnapshotIdentityParams(Params):
 
 
 class IdentitySnapshot(Result):
-    """What was secured of a user: its access keys, policies, and the roles that it may assume by their trust."""
+    """What was secured of a user: its access keys, policies, and the roles that it may assume."""
 
     keys: int
     policies: int
@@ -44,7 +45,12 @@ class IdentitySnapshot(Result):
         "iam:ListUserPolicies",
         "iam:GetUserPolicy",
         "iam:ListAttachedUserPolicies",
+        "iam:GetPolicy",
+        "iam:GetPolicyVersion",
         "iam:ListGroupsForUser",
+        "iam:ListGroupPolicies",
+        "iam:GetGroupPolicy",
+        "iam:ListAttachedGroupPolicies",
         "iam:ListRoles",
     ),
     timeout=timedelta(minutes=10),
@@ -83,21 +89,28 @@ class SnapshotIdentity(Action[SnapshotIdentityParams, IdentitySnapshot]):
             lambda: rows("ListAttachedUserPolicies", "AttachedPolicies", "listing policies", UserName=name),
         )
         groups = part("groups", lambda: rows("ListGroupsForUser", "Groups", "listing groups", UserName=name))
+        documents = [policy["document"] for policy in inline if policy["document"]]
+        documents += part("attached policies", lambda: [client.managed(str(row["PolicyArn"])) for row in attached])
+        for group in groups:
+            documents += part("policies of groups", partial(client.group_policies, str(group["GroupName"])))
         roles = part("roles", lambda: rows("ListRoles", "Roles", "listing roles"))
-        trusted = [role for role in roles if _trusts(role.get("AssumeRolePolicyDocument"), str(user["Arn"]))]
+        trusted = [
+            role
+            for role in roles
+            if may_assume(str(user["Arn"]), documents, str(role["Arn"]), role.get("AssumeRolePolicyDocument"))
+        ]
         kept = {
             "user": user,
             "access_keys": [key.row() for key in keys],
             "inline_policies": inline,
             "attached_policies": attached,
             "groups": groups,
+            "policies_in_effect": documents,
             "roles_that_trust_it": trusted,
             "not_read": missing,
         }
         ctx.put(json.dumps(kept, sort_keys=True, default=str).encode(), name="identity.json")
-        warnings = [f"{what} could not be read: a permission is missing" for what in missing]
-        if groups:
-            warnings.append(f"{plural(len(groups), 'group')} may grant more; their policies are not in the snapshot")
+        warnings = [f"{what} could not be read: a permission is missing" for what in dict.fromkeys(missing)]
         return Applied(
             IdentitySnapshot(
                 keys=len(keys),
@@ -109,19 +122,6 @@ class SnapshotIdentity(Action[SnapshotIdentityParams, IdentitySnapshot]):
             f"{plural(len(trusted), 'role')} secured",
             warnings=tuple(warnings),
         )
-
-
-def _trusts(policy: Any, arn: str) -> bool:
-    """Whether a role's trust lets a user of this ARN in: by name, by its whole account, or everybody."""
-    account = arn.split(":")[4]
-    wanted = {arn, account, f"{arn.rsplit(':', 1)[0]}:root", "*"}
-    statements = document_of(policy).get("Statement") or []
-    for row in statements if isinstance(statements, list) else [statements]:
-        who = row.get("Principal") if isinstance(row, dict) and row.get("Effect") == "Allow" else None
-        named = who.get("AWS", ()) if isinstance(who, dict) else who or ()
-        if wanted & set([named] if isinstance(named, str) else named):
-            return True
-    return False
 
 
 class ListAccessKeysParams(Params):

@@ -145,6 +145,24 @@ class Aws(Account):
         with contextlib.suppress(NotFound):
             self.call("iam", f"Delete{kind}Policy", doing=f"deleting a policy of a {kind.lower()}", **given)
 
+    def managed(self, arn: str) -> dict[str, Any]:
+        """The document of a managed policy, as it is in force."""
+        policy = self.call("iam", "GetPolicy", doing="reading a policy", PolicyArn=arn)["Policy"]
+        version = policy["DefaultVersionId"]
+        found = self.call("iam", "GetPolicyVersion", doing="reading a policy", PolicyArn=arn, VersionId=version)
+        return document_of(found["PolicyVersion"]["Document"])
+
+    def group_policies(self, group: str) -> list[dict[str, Any]]:
+        """Documents of a group's policies, inline and attached."""
+        given, doing = {"GroupName": group}, "reading policies of a group"
+        names = list(self.pages("iam", "ListGroupPolicies", "PolicyNames", doing=doing, **given))
+        found = [
+            document_of(self.call("iam", "GetGroupPolicy", doing=doing, PolicyName=name, **given)["PolicyDocument"])
+            for name in names
+        ]
+        attached = list(self.pages("iam", "ListAttachedGroupPolicies", "AttachedPolicies", doing=doing, **given))
+        return [*found, *(self.managed(str(row["PolicyArn"])) for row in attached)]
+
     def role(self, name: str) -> dict[str, Any]:
         """A role with when and where it was last used.
 

@@ -2,9 +2,10 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from typing import Any
 
 from activities.context import stamp
@@ -113,6 +114,44 @@ def document_of(policy: Any) -> dict[str, Any]:
 def same_document(one: Any, other: Any) -> bool:
     """Whether two documents say the same, however they are written."""
     return json.dumps(document_of(one), sort_keys=True) == json.dumps(document_of(other), sort_keys=True)
+
+
+def may_assume(user: str, documents: Iterable[Any], role: str, trust: Any) -> bool:
+    """Whether a user may take a role: its trust names the user, or the account while a policy of the user allows it.
+
+    Conditions and denials are not weighed: a role too many is looked at, one too few is not.
+
+    Args:
+        user: The user's ARN.
+        documents: Policies of the user, of its groups too.
+        role: The role's ARN.
+        trust: The role's trust policy.
+    """
+    account = user.split(":")[4]
+    named: set[str] = set()
+    for row in _statements(trust):
+        who = row.get("Principal") if row.get("Effect") == "Allow" else None
+        named |= set(_many(who.get("AWS") if isinstance(who, dict) else who))
+    if user in named:
+        return True
+    if not named & {account, f"{user.rsplit(':', 1)[0]}:root", "*"}:
+        return False
+    return any(
+        row.get("Effect") == "Allow"
+        and any(fnmatchcase("sts:assumerole", str(action).lower()) for action in _many(row.get("Action")))
+        and any(fnmatchcase(role, str(resource)) for resource in _many(row.get("Resource")))
+        for document in documents
+        for row in _statements(document)
+    )
+
+
+def _statements(policy: Any) -> list[dict[str, Any]]:
+    found = document_of(policy).get("Statement") or []
+    return [row for row in (found if isinstance(found, list) else [found]) if isinstance(row, dict)]
+
+
+def _many(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value] if value else []
 
 
 @dataclass(frozen=True)

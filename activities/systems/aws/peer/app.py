@@ -134,7 +134,7 @@ class AwsPeer:
         assert key is not None
         key.last_used, key.service, key.region = account.now(), claim.service, claim.region
         user = account.users[key.user]
-        documents = list(user.policies.values())
+        documents = account.documents(user)
         return {"arn": user.arn, "id": f"AIDA{user.name}", "user": user.name, "documents": documents, "issued": None}
 
     def _do(self, service: str, operation: str, given: Mapping[str, Any], caller: dict[str, Any]) -> dict[str, Any]:

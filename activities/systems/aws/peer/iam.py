@@ -145,6 +145,36 @@ def list_groups_for_user(account: AwsAccount, given: Mapping[str, Any], caller: 
     return page(account, rows, given, "Groups")
 
 
+def list_group_policies(account: AwsAccount, given: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """ListGroupPolicies."""
+    return page(account, sorted(account.groups[str(given.get("GroupName"))]), given, "PolicyNames")
+
+
+def list_attached_group_policies(account: AwsAccount, given: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """ListAttachedGroupPolicies: the peer's groups have none."""
+    return page(account, [], given, "AttachedPolicies")
+
+
+def get_group_policy(account: AwsAccount, given: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """GetGroupPolicy."""
+    group, name = str(given.get("GroupName")), str(given.get("PolicyName"))
+    return {"GroupName": group, "PolicyName": name, "PolicyDocument": quote(json.dumps(account.groups[group][name]))}
+
+
+def get_policy(account: AwsAccount, given: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """GetPolicy."""
+    arn = str(given.get("PolicyArn"))
+    if arn not in account.managed:
+        raise missing("policy")
+    return {"Policy": {"PolicyName": arn.rsplit("/", 1)[-1], "Arn": arn, "DefaultVersionId": "v1"}}
+
+
+def get_policy_version(account: AwsAccount, given: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
+    """GetPolicyVersion."""
+    document = quote(json.dumps(account.managed[str(given.get("PolicyArn"))]))
+    return {"PolicyVersion": {"Document": document, "VersionId": "v1", "IsDefaultVersion": True}}
+
+
 def list_roles(account: AwsAccount, given: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
     """ListRoles."""
     return page(account, [_role_row(role) for role in account.roles.values()], given, "Roles")
@@ -219,6 +249,11 @@ IAM = {
     "ListUserPolicies": list_user_policies,
     "ListAttachedUserPolicies": list_attached_user_policies,
     "ListGroupsForUser": list_groups_for_user,
+    "ListGroupPolicies": list_group_policies,
+    "ListAttachedGroupPolicies": list_attached_group_policies,
+    "GetGroupPolicy": get_group_policy,
+    "GetPolicy": get_policy,
+    "GetPolicyVersion": get_policy_version,
     "ListRoles": list_roles,
     "GetRole": get_role,
     **{f"{verb}{kind}Policy": _policy(kind, verb) for kind in ("User", "Role") for verb in ("Get", "Put", "Delete")},

@@ -130,6 +130,10 @@ class AwsAccount:
         self.throttled: dict[str, int] = {}
         """Operation to how many of its next requests are throttled."""
         self.users: dict[str, PeerUser] = {}
+        self.groups: dict[str, dict[str, dict[str, Any]]] = {}
+        """Group to its inline policies, by name."""
+        self.managed: dict[str, dict[str, Any]] = {}
+        """ARN of a managed policy to its document."""
         self.roles: dict[str, PeerRole] = {}
         self.sessions: dict[str, PeerSession] = {}
         self.secrets: dict[str, PeerSecret] = {}
@@ -224,6 +228,11 @@ class AwsAccount:
         return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     # Looking
+
+    def documents(self, user: PeerUser) -> list[dict[str, Any]]:
+        """Every policy that applies to a user."""
+        found = [*user.policies.values(), *(self.managed[arn] for arn in user.attached)]
+        return [*found, *(policy for group in user.groups for policy in self.groups[group].values())]
 
     def key(self, id_: str) -> PeerKey | None:
         """An access key of whichever user."""
