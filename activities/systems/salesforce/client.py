@@ -311,15 +311,18 @@ class Salesforce:
 
     def set_frozen(self, logins: Mapping[str, bool]) -> list[RowAnswer]:
         """Freeze or unfreeze at most 200 logins (UserLogin ids), each reported for itself."""
-        ids = list(logins)
-        body = {
-            "allOrNone": False,
-            "records": [
-                {"attributes": {"type": "UserLogin"}, "id": record_id(id_), "IsFrozen": logins[id_]} for id_ in ids
-            ],
-        }
+        values = {login: {"IsFrozen": frozen} for login, frozen in logins.items()}
+        return self.update_records("UserLogin", values, doing="freezing users")
+
+    def update_records(
+        self, object_: str, values: Mapping[str, Mapping[str, Any]], *, doing: str = "updating records"
+    ) -> list[RowAnswer]:
+        """Set fields of at most 200 records of an object (id to field to value), each reported for itself."""
+        ids = list(values)
+        records = [{"attributes": {"type": object_}, "id": record_id(id_), **values[id_]} for id_ in ids]
+        body = {"allOrNone": False, "records": records}
         rows = self._call(
-            "freezing users",
+            doing,
             lambda rest: rest.restful("composite/sobjects", method="PATCH", json=body),
             write=True,
         )

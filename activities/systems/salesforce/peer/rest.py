@@ -176,8 +176,22 @@ class Rest:
                 return
             user.active = bool(fields["IsActive"])
             self._org.changed(call.actor, "user.active" if user.active else "user.deactivated", user.id)
+        elif table == "Account":
+            self._account(call, id_, fields)
         else:
             raise Refusal(400, "INVALID_TYPE", f"sObject type '{table}' is not supported.")
+
+    def _account(self, call: Call, id_: str, fields: dict[str, Any]) -> None:
+        unknown = sorted(set(fields) - {"Name", *tables.MODEL_FIELDS})
+        if unknown:
+            raise Refusal(400, "INVALID_FIELD", f"No such column '{unknown[0]}' on sobject of type Account")
+        self._lock(id_)
+        try:
+            changed = self._org.write_account(id_, call.principal().user.id, fields)
+        except KeyError:
+            raise _not_found() from None
+        if changed:
+            self._org.changed(call.actor, "record.updated", id_)
 
     def _freeze(self, call: Call, id_: str, fields: dict[str, Any]) -> None:
         user: User | None = self._org.find(self._org.by_login, id_)

@@ -154,6 +154,10 @@ class Org:
         self.logins: list[dict[str, Any]] = []
         self.audit: list[dict[str, Any]] = []
         self.rows: dict[str, list[dict[str, Any]]] = {"Account": [], "Contact": [], "Case": []}
+        self.history: list[dict[str, Any]] = []
+        """Rows of AccountHistory, in the order of writing."""
+        self.tracked = {"Churn_Score__c", "Churn_Model__c"}
+        """Fields of an account whose history is kept."""
         self.api_used, self.api_limit = 0, 100_000
         self.page_size = 2000
         self.holders: dict[str, str] = {}
@@ -228,6 +232,32 @@ class Org:
         self.events.append(Event(type_, at or self.now(), user.id, fields))
 
     # What changes it
+
+    def write_account(self, id_: str, by: str, fields: Mapping[str, Any], at: datetime | None = None) -> bool:
+        """Set fields of an account as a user does, with history of those that are tracked; whether any changed.
+
+        Raises:
+            KeyError: There is no such account.
+        """
+        row = next((row for row in self.rows["Account"] if row["Id"][:15] == id_[:15]), None)
+        if row is None:
+            raise KeyError(id_)
+        when, changed = at or self.now(), {name: new for name, new in fields.items() if row.get(name) != new}
+        for name, new in changed.items():
+            if name in self.tracked:
+                kind = "Double" if isinstance(new, float) else "Text"
+                entry = {
+                    "AccountId": row["Id"],
+                    "Field": name,
+                    "DataType": kind,
+                    "CreatedDate": when,
+                    "CreatedById": by,
+                }
+                self.history.append({"Id": self.mint("017"), **entry, "OldValue": row.get(name), "NewValue": new})
+            row[name] = new
+        if changed:
+            row |= {"LastModifiedDate": when, "LastModifiedById": by}
+        return bool(changed)
 
     def by_token(self, token: str) -> Principal | None:
         """Who an access token stands for; freezing its user does not matter to it, age does."""

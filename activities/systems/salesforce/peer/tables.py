@@ -9,6 +9,11 @@ from activities.systems.salesforce.peer.logs import log_files
 from activities.systems.salesforce.peer.soql import Instant, Query, QueryError, value_of
 from activities.systems.salesforce.peer.state import ALL_PERMISSIONS, Org, Principal
 
+MODEL_FIELDS = ("Churn_Score__c", "Churn_Model__c")
+"""Fields of an account that a model writes: its score, and which version wrote it."""
+HISTORY_FIELDS = ("Id", "AccountId", "Field", "DataType", "OldValue", "NewValue", "CreatedDate", "CreatedById")
+UNFILTERED = ("oldvalue", "newvalue")
+"""Fields that Salesforce does not let a query filter by."""
 FIELDS: dict[str, tuple[str, ...]] = {
     "User": ("Id", "Username", "Name", "IsActive", "UserType", "CreatedDate", "LastLoginDate"),
     "UserLogin": ("Id", "UserId", "IsFrozen", "IsPasswordLocked"),
@@ -63,7 +68,9 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "UserPermissionAccess": tuple(f"Permissions{name}" for name in sorted(ALL_PERMISSIONS)),
     "Organization": ("Id", "Name", "OrganizationType", "InstanceName", "IsSandbox"),
     "BulkApi2EventLog": ("EventDate", "UserId", "JobIdentifier", "JobStatus", "ObjectType", "OperationType"),
-    "Account": ("Id", "Name"),
+    "Account": ("Id", "Name", *MODEL_FIELDS, "CreatedDate", "LastModifiedDate", "LastModifiedById"),
+    "AccountHistory": HISTORY_FIELDS,
+    "FieldDefinition": ("QualifiedApiName", "IsFieldHistoryTracked", "EntityDefinition.QualifiedApiName"),
     "Contact": ("Id", "Name", "Email"),
     "Case": ("Id", "Subject", "Description"),
 }
@@ -88,6 +95,8 @@ def check(query: Query) -> str:
             raise QueryError(f"No such column '{name}' on entity '{table}'.", "INVALID_FIELD")
     dates = {name.lower() for name in DATES}
     for name, value in query.named:
+        if name.lower() in UNFILTERED:
+            raise QueryError(f"field '{name}' can not be filtered in a query call", "INVALID_FIELD")
         if (name.lower() in dates) != isinstance(value, Instant) and value is not None:
             raise QueryError(
                 f"value of filter criterion for field '{name}' must be of another type and not be enclosed in quotes",
@@ -202,8 +211,19 @@ def _organization(org: Org, who: Principal) -> Iterable[dict[str, Any]]:
     yield {"Id": org.id, "Name": org.host.split(".")[0], "OrganizationType": "Enterprise Edition", "IsSandbox": False}
 
 
+def _definitions(org: Org, who: Principal) -> Iterable[dict[str, Any]]:
+    for name in FIELDS["Account"]:
+        yield {
+            "QualifiedApiName": name,
+            "IsFieldHistoryTracked": name in org.tracked,
+            "EntityDefinition": {"QualifiedApiName": "Account"},
+        }
+
+
 _SOURCES: dict[str, Callable[[Org, Principal], Iterable[dict[str, Any]]]] = {
     "User": _users,
+    "FieldDefinition": _definitions,
+    "AccountHistory": lambda org, who: org.history,
     "UserLogin": _user_logins,
     "OauthToken": _grants,
     "AuthSession": _sessions,
