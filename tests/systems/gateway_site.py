@@ -44,7 +44,9 @@ class Authority:
     """A certificate authority of one test session."""
 
     def __init__(self) -> None:
-        self.certificate, self._key = self._make("clients authority", None, ca=True)
+        self.root, self._root_key = self._make("root", None, ca=True)
+        self.certificate = self.root
+        self.certificate, self._key = self._make("clients authority", self._root_key, ca=True)
         self.revoked: list[int] = []
         self.made = 0
 
@@ -54,12 +56,12 @@ class Authority:
         private = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        return certificate.public_bytes(serialization.Encoding.PEM).decode() + private.decode(), certificate
+        return _pem(certificate) + _pem(self.certificate) + private.decode(), certificate
 
     @property
     def pem(self) -> str:
-        """Its own certificate."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+        """Its own certificate, and that of its root, which has no list."""
+        return _pem(self.certificate) + _pem(self.root)
 
     def revocations(self, *, days: float = 1, key: Any = None, at: dt.datetime | None = None) -> bytes:
         """Its list, newer each time."""
@@ -79,7 +81,7 @@ class Authority:
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
-            .issuer_name(subject if ca else self.certificate.subject)
+            .issuer_name(self.certificate.subject if signer else subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - dt.timedelta(hours=1))
@@ -94,6 +96,10 @@ class Authority:
             builder = builder.add_extension(local, critical=False)
         usage = x509.KeyUsage(True, False, False, False, False, ca, ca, False, False)
         return builder.add_extension(usage, critical=True).sign(signer or key, hashes.SHA256()), key
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 class Model:
@@ -256,6 +262,7 @@ class Site:
             "maps": str(self.maps),
             "opa": self.opa_url,
             "opa_token": "secret:env/OPA",
+            "logs": str(self.folder / "logs"),
             "crl": self.crl_url,
             "ca": str(self.folder / "tls" / "clients.pem"),
             "url": self.server.url,
@@ -332,8 +339,11 @@ class Site:
 
     def log(self) -> list[dict[str, Any]]:
         """Lines of the gateway's log since the test began."""
-        text = (self.folder / LOG).read_text()[self._logged :]
+        text = self._text()[self._logged :]
         return [json.loads(line) for line in text.splitlines()]
+
+    def _text(self) -> str:
+        return (self.folder / LOG).read_text() if (self.folder / LOG).exists() else ""
 
     def runtime(self) -> Runtime:
         """The runtime API, as a person uses it."""
@@ -357,7 +367,7 @@ class Site:
             model.asked.clear()
         for name, text in self._pristine.items():
             (self.maps / name).write_text(text)
-        self._logged = (self.folder / LOG).stat().st_size if (self.folder / LOG).exists() else 0
+        self._logged = len(self._text())
         client, runtime = self.own_client, self.runtime()
         for found in LISTS:
             if found is not LIMITS and client.live(found):

@@ -17,31 +17,48 @@ GOOD = {"socket": "/run/haproxy/admin.sock", "maps": "/etc/haproxy/maps", "opa":
 
 
 async def test_clients_are_listed_by_the_certificate_they_used(gateway, at_gateway):
+    start = {"since": (datetime.now(UTC) - timedelta(seconds=0.2)).isoformat()}
     gateway.ask("harvester")
     gateway.ask("crm-sync")
     gateway.ask(None, key=KEY)
-    listed = await at_gateway.apply("gateway.list_clients")
+    listed = await at_gateway.apply("gateway.list_clients", **start)
     rows = {row["id"]: row["label"] for row in at_gateway.rows(listed.output["targets"])}
     assert rows == {gateway.fingerprint("harvester"): "harvester", gateway.fingerprint("crm-sync"): "crm-sync"}
-    assert [row["id"] for row in at_gateway.rows(listed.output["keys"])] == [sha256(KEY)]
-    assert listed.output["count"] == 2
+    keys = [(row["id"], row["label"]) for row in at_gateway.rows(listed.output["keys"])]
+    assert keys == [(sha256(KEY), "crm-sync")]
+    assert (listed.output["count"], listed.warnings) == (2, ())
 
-    one = {"callers": ["harvester", "nobody"]}
+    one = {"callers": ["harvester", "nobody"], **start}
     named = await at_gateway.run(at_gateway.call("gateway.list_clients", one, step="named"))
     assert [row["id"] for row in at_gateway.rows(named.output["targets"])] == [gateway.fingerprint("harvester")]
     assert named.output["missing"] == ["nobody"] and named.warnings
 
     soon = {"since": (datetime.now(UTC) + timedelta(minutes=5)).isoformat()}
     assert (await at_gateway.run(at_gateway.call("gateway.list_clients", soon, step="soon"))).output["count"] == 0
-    recent = {"since": (datetime.now(UTC) - timedelta(minutes=5)).isoformat()}
-    assert (await at_gateway.run(at_gateway.call("gateway.list_clients", recent, step="recent"))).output["count"] == 2
+
+
+async def test_clients_from_before_a_reload_are_listed_from_the_log(gateway, at_gateway):
+    start = datetime.now(UTC) - timedelta(seconds=1)
+    gateway.ask("harvester")
+    gateway.server.reload()
+    assert gateway.own_client.seen() == [], "the running gateway has forgotten"
+    listed = await at_gateway.apply("gateway.list_clients", callers=["harvester"], since=start.isoformat())
+    assert [row["id"] for row in at_gateway.rows(listed.output["targets"])] == [gateway.fingerprint("harvester")]
+    assert listed.warnings == () and listed.output["targets"]["complete"]
+
+    broken = gateway.folder / "logs" / "older.jsonl"
+    broken.write_text('{"at": "2026-01-01T00:00:00Z", "caller"\n')
+    call = at_gateway.call("gateway.list_clients", {"since": start.isoformat()}, step="broken")
+    listed = await at_gateway.run(call)
+    broken.unlink()
+    assert listed.output["count"] and listed.warnings and not listed.output["targets"]["complete"]
 
 
 async def test_a_check_says_what_the_gateway_would_do(gateway, at_gateway):
     gateway.ask("harvester")
     gateway.ask("crm-sync")
     gateway.ask("stranger")
-    listed = await at_gateway.apply("gateway.list_clients")
+    listed = await at_gateway.apply("gateway.list_clients", callers=["harvester", "crm-sync", "stranger"])
     targets = TargetSet.model_validate(listed.output["targets"])
     before = await at_gateway.apply("gateway.check_client", targets=targets)
     assert before.output == {"allowed": 2, "refused": 1}, "policy does not know the stranger"

@@ -1,7 +1,7 @@
 """Gateway actions that look: state, clients, what a client gets, how a server fares."""
 
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from activities.action import Action, Applied, Params, Proposal, Result, Targets, action
@@ -80,20 +80,21 @@ class ListClients(Action[ListClientsParams, ClientsListed]):
     """List the gateway's clients and the certificates they used."""
 
     def apply(self, params: ListClientsParams, ctx: ActionContext, proposal: Proposal) -> Applied[ClientsListed]:
-        """Those that sent a request within a week, as long as the gateway was not restarted since."""
-        found = ctx.client.seen()
-        if params.since is not None:
-            found = [client for client in found if client.last >= params.since]
+        """Without ``since`` those of the last week. A client that never sent a request is not known here."""
+        found, whole = ctx.client.clients(params.since or datetime.now(UTC) - models.LONGEST_SEEN)
         missing: list[str] = []
         if params.callers is not None:
             found, missing = models.chosen(found, [str(row["id"]) for row in ctx.rows(params.callers)])
         targets = ctx.put_rows(_certificates(found), name="gateway.clients")
         keys = ctx.put_rows(_keys(found), name="gateway.keys")
-        warnings = ("some of the named callers were not seen by this gateway",) if missing else ()
+        warnings = ["some of the named callers were not seen by this gateway"] if missing else []
+        if not whole:
+            warnings.append("only those since the gateway's last reload are sure to be here: its log is not read whole")
+            targets, keys = (rows.model_copy(update={"complete": False}) for rows in (targets, keys))
         return Applied(
             ClientsListed(targets=targets, keys=keys, count=targets.count, missing=missing),
             summary=f"{targets.count} certificates and {keys.count} keys",
-            warnings=warnings,
+            warnings=tuple(warnings),
         )
 
 

@@ -4,6 +4,7 @@ Synchronous and thread-safe. It knows nothing of Temporal.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +12,11 @@ from pydantic import ValidationError
 
 from activities.errors import AuthFailed, NotFound, Rejected
 from activities.ports import Vault
-from activities.systems.gateway import models
+from activities.systems.gateway import log, models
 from activities.systems.gateway.config import GatewayConfig
 from activities.systems.gateway.files import Files
 from activities.systems.gateway.models import DATA, LISTS, REVOKED, SERVERS, ListFile, Seen, Server
-from activities.systems.gateway.policy import DECISION, DENIED, Policy
+from activities.systems.gateway.policy import CLIENTS, DECISION, DENIED, Policy
 from activities.systems.gateway.probe import Answer, probe
 from activities.systems.gateway.runtime import Runtime
 
@@ -167,8 +168,29 @@ class Gateway:
     # Clients
 
     def seen(self) -> list[Seen]:
-        """Clients that sent a request within the last week, since the gateway was started."""
+        """Clients that sent a request within the last week, since the gateway was last started or reloaded."""
         return models.seen(self.runtime.show("show table seen"), datetime.now(UTC))
+
+    def clients(self, since: datetime) -> tuple[list[Seen], bool]:
+        """Clients since an instant, of the running gateway and of its log; whether none can be missing.
+
+        Who used a key alone is told by policy, which knows whose each key is.
+        """
+        logged, whole = log.clients(self.config.logs, since) if self.config.logs else ([], False)
+        known = self.policy.read(CLIENTS)
+        owners = {
+            str(key): str(name)
+            for name, client in (known.items() if isinstance(known, dict) else ())
+            for key in client.get("keys", ())
+        }
+        found: dict[tuple[str, str, str], Seen] = {}
+        for client in [*logged, *self.seen()]:
+            if not client.certificate:
+                client = replace(client, name=owners.get(client.key, client.name))
+            who = (client.certificate, client.key, client.name)
+            if client.last >= since and (who not in found or found[who].last < client.last):
+                found[who] = client
+        return list(found.values()), whole
 
     def allows(self, *, certificate: str = "", name: str = "", key: str = "") -> bool:
         """Whether a client would be let in: neither blocked nor refused by policy."""

@@ -18,6 +18,8 @@ class GatewayConfig(BaseModel):
     """``http://127.0.0.1:8181`` or ``https://HOST``: OPA's API."""
     opa_token: str | None = None
     """Reference of OPA's bearer token."""
+    logs: str | None = None
+    """Folder of the gateway's log of requests; without it clients from before a reload are not known."""
     crl: str | None = None
     """Where the authority of the clients' certificates publishes its list of revoked ones."""
     ca: str | None = None

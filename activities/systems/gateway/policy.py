@@ -21,6 +21,7 @@ from activities.errors import (
 DECISION = "stanch/gateway/decision"
 ADMISSION = "stanch/admission"
 DENIED = "stanch/denied_digests"
+CLIENTS = "stanch/clients"
 
 
 class Policy:
