@@ -8,6 +8,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -337,9 +338,11 @@ class Site:
             found[by] = found.get(by, 0) + 1
         return found
 
-    def log(self) -> list[dict[str, Any]]:
-        """Lines of the gateway's log since the test began."""
-        text = self._text()[self._logged :]
+    def log(self, lines: int) -> list[dict[str, Any]]:
+        """So many lines of the gateway's log since the test began, as soon as they are there."""
+        until = time.monotonic() + 5
+        while (text := self._text()[self._logged :]).count("\n") < lines and time.monotonic() < until:
+            time.sleep(0.02)
         return [json.loads(line) for line in text.splitlines()]
 
     def _text(self) -> str:

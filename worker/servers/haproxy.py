@@ -62,8 +62,8 @@ class HaproxyServer:
             "GATEWAY_LOG": str(folder / LOG),
         }
         binary = str(needed("haproxy", env))
-        # Its standard output is the log of requests; what it says about itself goes to the other one.
-        command = ["/bin/sh", "-c", 'exec "$@" >>"$GATEWAY_LOG"', "sh"]
+        # Its standard output is the log of requests, but for a word at each reload; its errors go to the other log.
+        command = ["/bin/sh", "-c", '"$@" | grep --line-buffered "^{" >>"$GATEWAY_LOG"', "sh"]
         command += [binary, "-W", "-S", f"{self._master},mode,600", "-f", str(CODE / "haproxy.cfg")]
         self.process = Process(
             command, {**quiet(env), **variables}, folder / "logs" / "haproxy.log", self._answers, PATIENCE
