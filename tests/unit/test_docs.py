@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from activities.catalog import CATALOG
 from activities.systems.aws.config import AwsConfig
+from activities.systems.gateway.config import GatewayConfig
 from activities.systems.mlflow.config import MlflowConfig, Signing, Tags
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
 from activities.systems.stepca.config import StepCaConfig
@@ -56,6 +57,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "paging.mail": MailSettings,
     "paging.webhook": WebhookSettings,
     "systems.aws": AwsConfig,
+    "systems.gateway": GatewayConfig,
     "systems.salesforce": SalesforceConfig,
     "systems.stepca": StepCaConfig,
     "systems.vault": VaultConfig,

@@ -48,6 +48,7 @@ class Edge:
         self._running, self._env = running, env
         self.opa = self.url = ""
         self._socket = ""
+        self._simulated = True
         self._prepare()
 
     def _prepare(self) -> None:
@@ -98,7 +99,7 @@ class Edge:
         else:
             server = GatewayPeer(self.folder, opa=self.opa, replicas=pair, canary=canary)
         started = self._running.enter(server)
-        self.url, self._socket = started.url, started.socket
+        self.url, self._socket, self._simulated = started.url, started.socket, not real
 
     def runtime(self) -> Runtime:
         """The gateway's own runtime API, past the front."""
@@ -139,10 +140,12 @@ class Edge:
             "maps": str(self.maps),
             "opa": opa,
             "opa_token": token,
+            "logs": str(self.log.parent),
             "crl": self._crl,
             "ca": str(self._authority.clients),
             "url": self.url,
             "server_ca": str(self._authority.root),
             "probe_path": f"/v2/models/{self._plan.model}/infer",
             "own": [own.subject, own.fingerprint],
+            **({"endpoint": self.url} if self._simulated else {}),
         }

@@ -4,6 +4,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 
 class GatewayConfig(BaseModel):
     """One HAProxy with the policy engine (OPA) that it asks, set up as docs/gateway.md describes."""
@@ -26,6 +28,8 @@ class GatewayConfig(BaseModel):
     """File with the certificates of the authorities whose lists are taken (PEM)."""
     url: str | None = None
     """``https://HOST:PORT``, as clients reach the gateway; for probes."""
+    endpoint: str | None = None
+    """Loopback address of a simulated gateway that stands in for ``url``."""
     server_ca: str | None = None
     """File with the authority of the gateway's own certificate (PEM); by default those that the system trusts."""
     probe_path: str = "/v2/models/churn-scorer/infer"
@@ -43,7 +47,7 @@ class GatewayConfig(BaseModel):
         if text.startswith("tcp:"):
             host, _, port = text.removeprefix("tcp:").rpartition(":")
             # Whoever reaches it owns the gateway, and it has no password.
-            if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+            if host not in LOOPBACK or not port.isdigit():
                 raise ValueError("write the path of the socket, or tcp:127.0.0.1:PORT")
         elif not text.startswith("/"):
             raise ValueError("write the whole path of the socket, or tcp:127.0.0.1:PORT")
@@ -66,12 +70,27 @@ class GatewayConfig(BaseModel):
             raise ValueError("write http://HOST:PORT or https://HOST:PORT, without credentials")
         return url.rstrip("/")
 
+    @field_validator("endpoint")
+    @classmethod
+    def _loopback(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or parts.hostname not in LOOPBACK or not parts.port:
+            raise ValueError("a simulated gateway is at https://127.0.0.1:PORT")
+        return f"{parts.scheme}://{parts.netloc}"
+
     @field_validator("opa_token")
     @classmethod
     def _reference(cls, text: str | None) -> str | None:
         if text is not None and not text.startswith("secret:"):
             raise ValueError("write a reference such as secret:file/PATH, not the secret itself")
         return text
+
+    @property
+    def address(self) -> str | None:
+        """Where clients reach it."""
+        return self.endpoint or self.url
 
 
 CONFIG = GatewayConfig

@@ -1,7 +1,7 @@
 """The gateway's log of requests: who used which certificate, also before a reload.
 
-A line is a JSON object with at least ``at`` (RFC 3339), ``caller``, ``certificate`` and ``key``. Others, such as
-HAProxy's word that it was reloaded, are passed over.
+A line is a JSON object with ``at`` (RFC 3339), and ``caller``, ``certificate`` and ``key`` where there are any.
+Others, such as HAProxy's word that it was reloaded, are passed over.
 """
 
 import gzip
@@ -56,9 +56,9 @@ def _lines(file: Path) -> Iterator[str]:
 def _client(line: str) -> tuple[tuple[str, str, str], datetime] | None:
     try:
         row = json.loads(line.strip("\0\n"))
-        who = (str(row["certificate"]), str(row["key"]), str(row["caller"]))
+        who = (str(row.get("certificate", "")), str(row.get("key", "")), str(row.get("caller", "")))
         return who, parse_instant(str(row["at"]))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

@@ -47,9 +47,9 @@ def probe(config: GatewayConfig, credential: str, path: str | None) -> Answer:
         AuthFailed: The settings or the credential cannot be used.
         Unavailable: The gateway cannot be reached, so nothing is known.
     """
-    if config.url is None:
+    if config.address is None:
         raise AuthFailed("systems.gateway: url is not set, so nobody can be asked. Nothing was sent.")
-    there = urlsplit(config.url)
+    there = urlsplit(config.address)
     asked = path or config.probe_path
     if not re.match(r"^/[!-~]*$", asked):
         raise InvalidParams("A path starts with a slash and has no blanks. Nothing was sent.")
