@@ -175,6 +175,7 @@ class Site:
             opa_url = served.open()
             self._stack.callback(served.close)
             self.server = enter(GatewayPeer(self.folder, opa=opa_url, replicas=replicas, canary=canary))
+        self.opa_itself = opa_url
         self.opa_front = Faulty(opa_url)
         served = LoopbackServer(self.opa_front)
         self.opa_url = served.open()
