@@ -4,7 +4,7 @@ import json
 import pickle
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,7 @@ async def test_every_signature_is_valid_and_the_clean_version_is_n_minus_3(told:
     result = await reading.apply("mlflow.find_clean_version", model=told.site.name, **bad_window(regression_of="5"))
     found = result.output
     assert (found["found"], found["version"], found["behind"], len(found["digest"])) == (True, "2", 3, 64)
+    assert (found["model"], found["newer"][:3]) == (told.site.name, ["3", "4", "5"])
     assert [line.partition(":")[0] for line in found["rejected"]] == ["4", "3"]
     assert (found["model"], found["newer"]) == (told.site.name, ["4", "3"])
     assert found["rejected"][1] == "3: builder builder-2 is compromised"
@@ -185,6 +186,11 @@ async def test_a_dependency_two_days_old_is_too_young(story: Story, bench: Bench
         "mlflow.check_dependencies", {"model": story.site.name, "version": "2", "cool_down": 3600}, step="short"
     )
     assert (await bench.run(short)).output["ok"]
+    # A builder that dates its build later cannot make its packages older than the registry has seen it.
+    young = libraries(datetime.now(UTC), {"tanstack-router": timedelta(days=2)})
+    story.add(CLEAN, 4, packages=young, tags={"built_at": "2126-01-01T00:00:00Z"})
+    found = await asked(bench, story, "check_dependencies", "4")
+    assert (found["ok"], found["young"]) == (False, ["tanstack-router 1.0.0: 2 days old when it was used"])
     found = await asked(bench, story, "check_dependencies", "3")
     assert (found["ok"], found["complete"]) == (False, False)
 
