@@ -1,6 +1,7 @@
 """Who is taken for an extractor of a model: the harvester, slow or not, and never a customer however busy."""
 
 import random
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -117,6 +118,18 @@ def test_who_was_as_odd_before_is_no_suspect_but_is_named() -> None:
     began = [one for one in always if one["at"] > "2026-11-11"]
     early = profiles([*innocents(), *began], baseline_until=START.replace(day=11))
     assert early["harvester"].suspect and not early["partner-atlas"].suspect
+
+
+@pytest.mark.parametrize("hours", [6, 24, 72])
+def test_a_harvest_that_began_before_the_window_acquits_nobody(hours: int) -> None:
+    began = SINCE - timedelta(hours=hours)
+    thieves = [
+        *asks("harvester", 300, anything, 6, since=began, logprobs=1.0),
+        *asks("second", 300, anything, 7, since=began),
+    ]
+    found = profiles([*innocents(), *thieves])
+    assert {one.id for one in found.values() if one.suspect} == {"harvester", "second"}
+    assert not found["harvester"].established and found["partner-atlas"].established
 
 
 def test_too_few_requests_are_not_judged() -> None:

@@ -36,6 +36,9 @@ class Thresholds(BaseModel):
     """For more rows than the own baseline or, without one, other callers' allow. Never enough by itself."""
     minimum_rows: int = Field(default=30, ge=10)
     """Fewer rows than these are not judged: too few for any share."""
+    habit_days: float = Field(default=7.0, gt=0)
+    """How long before the window a caller must have begun for its baseline to be a habit; half of what the log holds
+    is enough where that is less."""
     certainty: float = Field(default=4.0, gt=0)
     """Standard errors by which a share has to exceed what is expected."""
     novelty_excess: Share = 0.15

@@ -1,7 +1,8 @@
 """Who of the callers is a suspect of extracting the model, by a fixed rule, with reasons in words.
 
 Each sign compares a caller's window with what is expected of it: by its own baseline, and by the baseline of the
-others. It counts only where it exceeds both, so a partner that always asked much, or always elsewhere, is none. Points
+others. It counts only where it exceeds both, so a partner that always asked much, or always elsewhere, is none; only a
+baseline that is old enough is a habit. Points
 of the signs are added; ``suspect_at`` of them make a suspect. Volume alone never does, nor does regular timing: every
 scheduled sync has both.
 
@@ -13,7 +14,7 @@ Good, Biometrika 1953). Both keep much traffic, or a short baseline, from lookin
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
@@ -33,6 +34,7 @@ class Profile:
 
     Attributes:
         rows: Inputs (or tokens, where the log has them).
+        established: Whether its own baseline is old enough to be a habit.
         budget: Rows over what the budget allows; above 1 is over it.
         coverage: Effective number of grid cells, over that of the widest baseline.
         cells: Grid cells visited.
@@ -50,6 +52,7 @@ class Profile:
     queries: int
     rows: int
     baseline_rows: int
+    established: bool
     budget: float
     coverage: float
     cells: int
@@ -72,15 +75,34 @@ class Profile:
 
 def judge(traffic: Traffic, limits: Thresholds) -> list[Profile]:
     """A profile of every caller that asked anything in the window, by id."""
+    rows = {id_: caller.before.rows for id_, caller in traffic.callers.items()}
+    traffic = _with_habits_only(traffic, limits)
     pool: Counter[int] = Counter()
     for caller in traffic.callers.values():
         pool.update(caller.before.cells)
     views = [_View(traffic, step, limits) for step in STEPS]
     active = [caller for caller in traffic.callers.values() if caller.window.queries]
-    return [_profile(caller, traffic, limits, pool, views) for caller in sorted(active, key=lambda one: one.id)]
+    return [
+        _profile(caller, traffic, limits, pool, views, rows[caller.id])
+        for caller in sorted(active, key=lambda one: one.id)
+    ]
 
 
-def _profile(caller: Caller, traffic: Traffic, limits: Thresholds, pool: Counter[int], views: list["_View"]) -> Profile:
+def _with_habits_only(traffic: Traffic, limits: Thresholds) -> Traffic:
+    """The traffic with the baselines of established callers only: what began a day ago is nobody's habit, so a
+    harvest that is older than the window neither acquits the harvester nor hides a second one."""
+    span = (traffic.baseline_until - traffic.baseline_from) / 2
+    latest = traffic.baseline_until - min(limits.habit_days * DAY, span)
+    kept = {
+        id_: one if one.before.queries and one.before.first <= latest else replace(one, before=Tally())
+        for id_, one in traffic.callers.items()
+    }
+    return replace(traffic, callers=kept)
+
+
+def _profile(
+    caller: Caller, traffic: Traffic, limits: Thresholds, pool: Counter[int], views: list["_View"], known_rows: int
+) -> Profile:
     window, before = caller.window, caller.before
     judged = window.rows >= limits.minimum_rows and window.queries >= limits.minimum_rows
     signs: list[tuple[float, str]] = []
@@ -119,7 +141,8 @@ def _profile(caller: Caller, traffic: Traffic, limits: Thresholds, pool: Counter
         keys=tuple(sorted(caller.keys)),
         queries=window.queries,
         rows=window.rows,
-        baseline_rows=before.rows,
+        baseline_rows=known_rows,
+        established=before.queries > 0,
         budget=round(budget, 3),
         coverage=round(coverage, 3),
         cells=len(window.cells),
