@@ -315,6 +315,7 @@ def test_settings_that_could_mislead_are_refused() -> None:
         {"replicas": ["http://u:p@models:8080"]},
         {"replicas": ["http://a:1", "http://a:1/"]},
         {"replicas": ["http://a:1"], "token": "plain"},
+        {"replicas": ["https://b:1", "http://a:1"], "token": "secret:env/TOKEN"},
     ):
         with pytest.raises(AuthFailed, match=r"systems\.serving"):
             connect(wrong, vault)

@@ -15,8 +15,10 @@ from pydantic import BaseModel
 from activities.catalog import CATALOG
 from activities.systems.aws.config import AwsConfig
 from activities.systems.gateway.config import GatewayConfig
+from activities.systems.inference.config import InferenceConfig, Thresholds
 from activities.systems.mlflow.config import MlflowConfig, Signing, Tags
 from activities.systems.salesforce.config import PERMISSIONS, ReadingCredential, SalesforceConfig
+from activities.systems.serving.config import ServingConfig
 from activities.systems.stepca.config import StepCaConfig
 from activities.systems.training.config import TrainingConfig
 from activities.systems.vault.config import VaultConfig
@@ -58,7 +60,10 @@ PARTS: dict[str, type[BaseModel]] = {
     "paging.webhook": WebhookSettings,
     "systems.aws": AwsConfig,
     "systems.gateway": GatewayConfig,
+    "systems.inference": InferenceConfig,
+    "systems.inference.thresholds": Thresholds,
     "systems.salesforce": SalesforceConfig,
+    "systems.serving": ServingConfig,
     "systems.stepca": StepCaConfig,
     "systems.vault": VaultConfig,
     "workflows.NAME": WorkflowSettings,

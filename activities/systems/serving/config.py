@@ -3,9 +3,10 @@
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 CALLER = "stanch-probe"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class Probe(BaseModel):
@@ -79,6 +80,13 @@ class ServingConfig(BaseModel):
         if text is not None and not text.startswith("secret:"):
             raise ValueError("write a reference such as secret:file/PATH, not the secret itself")
         return text
+
+    @model_validator(mode="after")
+    def _token_in_the_open(self) -> "ServingConfig":
+        open_ones = [url for url in self.replicas if urlsplit(url).scheme == "http"]
+        if self.token and not all(urlsplit(url).hostname in LOOPBACK for url in open_ones):
+            raise ValueError("a token is sent by https only, or on this machine")
+        return self
 
 
 CONFIG = ServingConfig
