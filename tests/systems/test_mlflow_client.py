@@ -251,6 +251,14 @@ def test_a_simulated_registry_stands_in(simulated: Site) -> None:
     assert client.version(simulated.name, number).number == number
 
 
+def test_no_other_host_is_asked(simulated: Site) -> None:
+    """Were a path ever an address: credentials must not go there."""
+    client = simulated.client(env={"TOKEN": "hunter2"}, token="secret:env/TOKEN")
+    for place in ("http://127.0.0.1:9/x", "https://mlflow.example/x", f"https{simulated.url[4:]}/x"):
+        with pytest.raises(Rejected, match="not the configured registry"):
+            client._wire.get(place, "trying", {})
+
+
 def test_nothing_listens() -> None:
     client = mlflow.connect({"url": "http://127.0.0.1:9"}, Secrets({}, Path()))
     with pytest.raises(Unavailable, match="Nothing was sent"):
