@@ -98,12 +98,15 @@ def name(text: str) -> str:
 
 
 def entries(text: str, kind: str) -> dict[str, str]:
-    """Key to value of ``show map`` or ``show acl``, whose lines are ``0xADDRESS KEY [VALUE]``."""
+    """Key to value of ``show map`` or ``show acl``, whose lines are ``0xADDRESS KEY [VALUE]``.
+
+    Of a key that is there twice, which is how HAProxy takes a second ``add``, the first counts there too.
+    """
     found: dict[str, str] = {}
     for line in text.splitlines():
         parts = line.split(maxsplit=2)
         if len(parts) >= 2 and parts[0].startswith("0x"):
-            found[parts[1]] = parts[2] if kind == "map" and len(parts) == 3 else ""
+            found.setdefault(parts[1], parts[2] if kind == "map" and len(parts) == 3 else "")
     return found
 
 
