@@ -45,12 +45,13 @@ class Engines:
         if what == "metadata" and call.method == "DELETE":
             del held[path]
             return nothing()
-        for number in [int(number) for number in call.body.get("versions", ())]:
+        named = [secret.current] if what == "data" else call.body.get("versions", ())
+        for number in map(int, named):
             version = secret.versions.get(number)
             if version is not None and what == "destroy":
                 version.destroyed, version.data = True, {}
             elif version is not None:
-                version.deleted = stamp(now()) if what == "delete" else ""
+                version.deleted = "" if what == "undelete" else stamp(now())
         return nothing()
 
     def _read(self, secret: Secret | None, number: int) -> Response:
