@@ -90,17 +90,28 @@ def served_moto(moto: MotoServer) -> Iterator[Served]:
         yield served
 
 
-@pytest.fixture(params=["peer", pytest.param("real", marks=pytest.mark.real)])
-def aws(request: pytest.FixtureRequest) -> Iterator[Site]:
-    """An AWS account, simulated or moto's, behind a front with faults."""
-    if request.param == "real":
-        site = Site(None, request.getfixturevalue("moto"), request.getfixturevalue("served_moto"))
-    else:
-        served: Served = request.getfixturevalue("served_aws")
-        served.app.account = AwsAccount(random.Random(7))
-        site = Site(served.app.account, None, served)
+@pytest.fixture
+def simulated_aws(served_aws: Served) -> Iterator[Site]:
+    """A simulated AWS account behind a front with faults."""
+    served_aws.app.account = AwsAccount(random.Random(7))
+    site = Site(served_aws.app.account, None, served_aws)
     yield site
     site.close()
+
+
+@pytest.fixture
+def moto_aws(moto: MotoServer, served_moto: Served) -> Iterator[Site]:
+    """moto's account behind such a front."""
+    site = Site(None, moto, served_moto)
+    yield site
+    site.close()
+
+
+@pytest.fixture(params=["peer", pytest.param("real", marks=pytest.mark.real)])
+def aws(request: pytest.FixtureRequest) -> Site:
+    """An AWS account, simulated or moto's."""
+    site: Site = request.getfixturevalue("moto_aws" if request.param == "real" else "simulated_aws")
+    return site
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from activities.errors import AuthFailed, ConnectorError
 from activities.ports import Vault
-from activities.systems.aws.answers import WriteRefused, mapped
+from activities.systems.aws.answers import Answer, WriteRefused, mapped
 from activities.systems.aws.config import AwsConfig
 
 READS = re.compile(r"^(Get|List|Describe|Simulate)[A-Z]")
@@ -102,9 +102,9 @@ class Account:
         """
         given = {name: value for name, value in params.items() if value is not None}
         client = self._client(service)
-        with mapped(doing, write=not READS.match(operation)):
-            answer: dict[str, Any] = getattr(client, _method(operation))(**given)
-            return answer
+        write = not READS.match(operation)
+        with mapped(doing, write=write):
+            return Answer(getattr(client, _method(operation))(**given), doing, write=write)
 
     def pages(self, service: str, operation: str, rows: str, *, doing: str, **params: Any) -> Iterator[Any]:
         """Rows over all pages of a listing operation."""

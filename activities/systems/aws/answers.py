@@ -5,7 +5,7 @@ nothing but the code is kept: messages name people, keys and policies.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -24,7 +24,15 @@ from activities.errors import (
     Unavailable,
 )
 
-DEAD_KEY = frozenset({"InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClientException", "ExpiredToken"})
+DEAD_KEY = frozenset(
+    {
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "UnrecognizedClientException",
+        "ExpiredToken",
+        "ExpiredTokenException",
+    }
+)
 """The access key does not count any more (or never did): inactive, deleted, or its session is over."""
 BAD_SIGNATURE = frozenset({"SignatureDoesNotMatch", "IncompleteSignature", "InvalidSignatureException"})
 NO_CREDENTIALS = frozenset({"AuthFailure", "MissingAuthenticationToken", "MissingAuthenticationTokenException"})
@@ -61,6 +69,19 @@ STATE = frozenset(
         "DisabledException",
     }
 )
+
+
+class Answer(dict[str, Any]):
+    """A successful answer; a field that ought to be in it and is not makes it one that is not understood."""
+
+    def __init__(self, fields: Mapping[str, Any], doing: str, *, write: bool) -> None:
+        super().__init__(fields)
+        self._doing, self._write = doing, write
+
+    def __missing__(self, name: str) -> Any:
+        if self._write:
+            raise lost(self._doing)
+        raise Unavailable(f"AWS gave an answer that is not understood ({self._doing}). Nothing was changed.")
 
 
 class WriteRefused(Exception):
