@@ -37,7 +37,8 @@ class FindCleanVersionParams(OfModel):
 class CleanVersion(Result):
     """The newest clean version, empty text if there is none; how many versions are newer; why each newer one is not.
 
-    ``model`` is the name as the registry has it; ``newer`` are the versions that were refused, to be quarantined.
+    ``model`` is the name as the registry has it; ``newer`` are all versions after the clean one, newest first, to be
+    quarantined; if none is clean, all there are.
     """
 
     found: bool
@@ -92,7 +93,7 @@ class FindCleanVersion(Action[FindCleanVersionParams, CleanVersion]):
             version=best.number if best else "",
             digest=best.digest if best else "",
             behind=found.behind,
-            newer=[verdict.number for verdict in found.verdicts if not verdict.clean],
+            newer=[number for number in reversed(versions) if best is None or int(number) > int(best.number)],
             rejected=found.rejected,
         )
         if best is None:
