@@ -113,7 +113,8 @@ def seconds(
     """How long it took, from the alert's sending: by the world's clock to the first request, and contained."""
     ours = [_instant(entry["at"]) for entry in world.log if entry["actor"] == "stanch"]
     ours = [at for at in ours if at >= sent_at]
-    contained = [_instant(step["finished_at"]) for step in steps if step["finished_at"]]
+    contain = [step for step in steps if step["phase"] == "contain"] or steps
+    contained = [_instant(step["finished_at"]) for step in contain if step["finished_at"]]
     return {
         "alert_to_first_action": round((min(ours) - sent_at).total_seconds(), 3) if ours else None,
         "alert_to_contained": round((max(contained) - sent_at).total_seconds(), 3) if contained else None,

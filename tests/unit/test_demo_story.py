@@ -24,6 +24,7 @@ def incident(count=2, **changes):
     step = {
         "path": "freeze",
         "item": None,
+        "phase": "contain",
         "action": "salesforce.freeze_users",
         "status": "done",
         "changed": True,

@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -15,7 +16,7 @@ from worker.range_models.site import CANARY, Site
 from worker.range_record import Record
 
 PAUSE = 0.8
-BATCH = 60
+BATCH = 40
 ACTORS = {GOOD: "business", PARTNER: "business", THIEF: "attacker"}
 
 
@@ -66,7 +67,7 @@ class ModelActors:
             *((lambda name=name: self.ask(name), PAUSE) for name in ACTORS),
             (self.try_key, 2 * PAUSE),
             (self.deploy, PAUSE / 2),
-            (self.hurry, PAUSE / 4),
+            (self.hurry, PAUSE / 8),
         ]
         for turn, pause in turns:
             thread = threading.Thread(target=self._repeat, args=(turn, pause), daemon=True)
@@ -112,12 +113,22 @@ class ModelActors:
             read=[],
         )
 
+    def rate(self) -> float:
+        """Requests a second that the partner gets answered, at its busiest."""
+        began = time.monotonic()
+        asked = self._hurry()
+        return len(asked) / max(0.01, time.monotonic() - began)
+
     def hurry(self) -> None:
         """The partner's busy hours begin once a canary is deployed: as many requests as a day brings, in seconds."""
         if self._deployed:
-            asked = self._site.callers[PARTNER].ask_many([self._rng.choice(self._pool) for _ in range(BATCH)])
-            for one in asked:
-                self.met[PARTNER].enter(one)
+            self._hurry()
+
+    def _hurry(self) -> list[Asked]:
+        asked = self._site.callers[PARTNER].ask_many([self._rng.choice(self._pool) for _ in range(BATCH)])
+        for one in asked:
+            self.met[PARTNER].enter(one)
+        return asked
 
     def _repeat(self, turn: Callable[[], object], pause: float) -> None:
         while not self._stopped.wait(pause):

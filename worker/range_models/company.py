@@ -83,7 +83,7 @@ class ModelRange(Range):
 
     def inputs_for(self, playbook: str) -> dict[str, Any]:
         """What a person who knows the story gives a playbook that is started by hand."""
-        return inputs_of(playbook, self.plan, self.site)
+        return inputs_of(playbook, self.plan, self.site, self.actors.rate())
 
     def said(self) -> dict[str, Any]:
         """What its people know of this seed."""

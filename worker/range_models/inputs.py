@@ -17,12 +17,26 @@ from worker.range_models.plan import (
 from worker.range_models.site import Site
 
 SETTLE = "2s"
-HOLD_FIVE, HOLD_MORE, LOOK = "20s", "6s", "2s"
-"""A canary is watched for hours; here customers ask so often that seconds are enough."""
+HOLD_MORE, LOOK = "5s", "2s"
+ENOUGH, SHARE = 20, 0.05
+"""Requests that a canary must have had to be called healthy, and its share of all requests at first."""
+LEAST, MOST = 8, 180
 
 
-def inputs_of(playbook: str, plan: Plan, site: Site) -> dict[str, Any]:
-    """Inputs of a playbook that a person starts by hand; empty for one that is not of these stories."""
+def hold_of(rate: float) -> str:
+    """How long a canary is watched at first: hours elsewhere; here as long as enough requests need, twice over.
+
+    Args:
+        rate: Requests a second that the busy partner gets answered on this machine.
+    """
+    return f"{round(min(MOST, max(LEAST, 2 * ENOUGH / (SHARE * max(rate, 0.1)))))}s"
+
+
+def inputs_of(playbook: str, plan: Plan, site: Site, rate: float = 50.0) -> dict[str, Any]:
+    """Inputs of a playbook that a person starts by hand; empty for one that is not of these stories.
+
+    ``rate`` is how many requests a second this machine answers.
+    """
     thief, good, key = (f"secret:file/{path}" for path in (site.pem(THIEF), site.pem(GOOD), site.stolen_key))
     given: Mapping[str, dict[str, Any]] = {
         "model-poisoned": {
@@ -30,7 +44,7 @@ def inputs_of(playbook: str, plan: Plan, site: Site) -> dict[str, Any]:
             "first_bad": stamp(plan),
             "compromised_builders": ["builder-2"],
             "settle": SETTLE,
-            "canary_hold": HOLD_FIVE,
+            "canary_hold": hold_of(rate),
             "canary_hold_more": HOLD_MORE,
             "canary_check": LOOK,
         },
