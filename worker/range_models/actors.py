@@ -66,7 +66,7 @@ class ModelActors:
         turns: list[tuple[Callable[[], object], float]] = [
             *((lambda name=name: self.ask(name), PAUSE) for name in ACTORS),
             (self.try_key, 2 * PAUSE),
-            (self.deploy, PAUSE / 2),
+            (self.deploy, PAUSE),
             (self.hurry, PAUSE / 8),
         ]
         for turn, pause in turns:

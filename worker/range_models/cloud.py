@@ -41,6 +41,8 @@ class Cloud:
         self.stolen: Pair = ("", "")
         self.ours: Pair = ("", "")
         self._admin: Pair = ("", "")
+        self._clients: dict[tuple[str, str, str], Any] = {}
+        running.later(self.close)
 
     def start(self, real: bool, paths: Mapping[str, Path], folder: Path, env: Mapping[str, str]) -> None:
         """Start the account, and put into it what belongs there."""
@@ -64,12 +66,16 @@ class Cloud:
             pair: Id and secret of somebody else's key.
             url: Of the front, for those who go through it.
         """
+        # A client is made of a megabyte of JSON, which takes a tenth of a second each time.
+        id_, secret = pair or self._admin
+        known = self._clients.get((service, id_, url or self.url))
+        if known is not None:
+            return known
         import botocore.session
         from botocore.config import Config
 
-        id_, secret = pair or self._admin
         session = botocore.session.Session(session_vars={"config_file": (None, None, os.devnull, None)})
-        return session.create_client(
+        made = self._clients[service, id_, url or self.url] = session.create_client(
             service,
             region_name=REGION,
             endpoint_url=url or self.url,
@@ -77,47 +83,38 @@ class Cloud:
             aws_secret_access_key=secret,
             config=Config(retries={"total_max_attempts": 1}, proxies={}, connect_timeout=5, read_timeout=20),
         )
+        return made
+
+    def close(self) -> None:
+        """Close every client."""
+        for client in list(self._clients.values()):
+            client.close()
 
     def works(self, pair: Pair, url: str = "") -> tuple[bool, str]:
         """Whether a key may list endpoints, as its service does all day; and the code of the answer."""
         from botocore.exceptions import BotoCoreError, ClientError
 
-        client = self.client("sagemaker", pair, url)
         try:
-            client.list_endpoints()
+            self.client("sagemaker", pair, url).list_endpoints()
         except ClientError as error:
             return False, str(error.response.get("Error", {}).get("Code", ""))
         except BotoCoreError as error:
             return False, type(error).__name__
-        finally:
-            client.close()
         return True, "OK"
 
     def held_key(self) -> Pair:
         """The key that the service's programs fetch from Secrets Manager now."""
-        client = self.client("secretsmanager")
-        try:
-            found = json.loads(client.get_secret_value(SecretId=KEY_SECRET)["SecretString"])
-        finally:
-            client.close()
+        found = json.loads(self.client("secretsmanager").get_secret_value(SecretId=KEY_SECRET)["SecretString"])
         return found["access_key_id"], found["secret_access_key"]
 
     def keys(self) -> dict[str, str]:
         """The service's access keys: id to status."""
-        client = self.client("iam")
-        try:
-            rows = client.list_access_keys(UserName=SERVICE_USER)["AccessKeyMetadata"]
-            return {row["AccessKeyId"]: row["Status"] for row in rows}
-        finally:
-            client.close()
+        rows = self.client("iam").list_access_keys(UserName=SERVICE_USER)["AccessKeyMetadata"]
+        return {row["AccessKeyId"]: row["Status"] for row in rows}
 
     def policies(self) -> list[str]:
         """Names of the service user's inline policies."""
-        client = self.client("iam")
-        try:
-            return list(client.list_user_policies(UserName=SERVICE_USER)["PolicyNames"])
-        finally:
-            client.close()
+        return list(self.client("iam").list_user_policies(UserName=SERVICE_USER)["PolicyNames"])
 
     def view(self) -> dict[str, Any]:
         """Keys and policies, without secrets."""
@@ -160,8 +157,6 @@ class Cloud:
         kms = self.client("kms")
         self.kms = str(kms.create_key(Description="models")["KeyMetadata"]["KeyId"])
         kms.create_alias(AliasName="alias/models", TargetKeyId=self.kms)
-        for client in (iam, secrets, kms):
-            client.close()
 
     def _fill_peer(self) -> None:
         from activities.systems.aws.peer.app import AwsPeer
