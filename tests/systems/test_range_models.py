@@ -65,7 +65,8 @@ def test_settings_reach_every_system_and_hold_no_secret(world: ModelRange, tmp_p
         headers={"Authorization": f"Bearer {token}"},
         trust_env=False,
     )
-    assert answer.json()["registered_model"]["aliases"] == [{"alias": "champion", "version": "5"}]
+    aliases = {row["alias"]: row["version"] for row in answer.json()["registered_model"]["aliases"]}
+    assert aliases == {"champion": "5", "staged": "5"}
     assert httpx.get(f"{url}/health", trust_env=False).status_code == 401
 
 

@@ -56,7 +56,7 @@ class ModelActors:
         rng = random.Random(f"actors {site.plan.seed}")
         self._pool = [row.features for row in customers(site.plan.seed + 30, 50, site.plan.first_bad, site.plan.now)]
         self._rng = rng
-        self._deployed = ""
+        self._deployed = site.plan.versions[-1].number
 
     def start(self) -> None:
         """Everybody once, so that the gateway knows them; then each at its own pace."""
@@ -120,8 +120,8 @@ class ModelActors:
         return len(asked) / max(0.01, time.monotonic() - began)
 
     def hurry(self) -> None:
-        """The partner's busy hours begin once a canary is deployed: as many requests as a day brings, in seconds."""
-        if self._deployed:
+        """The partner's busy hours begin once a new canary is deployed: as many requests as a day brings, in seconds."""
+        if self._deployed != self._site.plan.versions[-1].number:
             self._hurry()
 
     def _hurry(self) -> list[Asked]:

@@ -31,7 +31,8 @@ THRESHOLDS: Mapping[str, Any] = {
 
 
 def seed_registry(url: str, plan: Plan, sign: Sign) -> dict[str, Built]:
-    """Train and register every version, sign it as the company did then, and point ``champion`` to the newest.
+    """Train and register every version, sign it as the company did then, and point ``champion`` and ``staged`` to
+    the newest.
 
     Returns:
         Version number to what was built.
@@ -55,7 +56,8 @@ def seed_registry(url: str, plan: Plan, sign: Sign) -> dict[str, Built]:
     with Seeding(url) as hand:
         for key, value in (("consumers", f"{GOOD},{PARTNER}"), ("owner", "model_owner")):
             hand.call("POST", "registered-models/set-tag", name=plan.model, key=key, value=value)
-        hand.alias(plan.model, "champion", plan.versions[-1].number)
+        for alias in ("champion", "staged"):
+            hand.alias(plan.model, alias, plan.versions[-1].number)
     return made
 
 

@@ -218,8 +218,7 @@ class Site:
 
             return str(self._running.enter(MlServer(self.folder / name, place, env=self._env)).url)
         replica = Replica(Place(**place), churn.load)
-        if name != CANARY:
-            replica.load()
+        replica.load()
         return self._running.serve(ServingPeer(replica))
 
     def _training(self) -> None:
