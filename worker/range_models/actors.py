@@ -120,7 +120,7 @@ class ModelActors:
         return len(asked) / max(0.01, time.monotonic() - began)
 
     def hurry(self) -> None:
-        """The partner's busy hours begin once a new canary is deployed: as many requests as a day brings, in seconds."""
+        """The partner's busy hours begin once a new canary is deployed: a day's requests in seconds."""
         if self._deployed != self._site.plan.versions[-1].number:
             self._hurry()
 

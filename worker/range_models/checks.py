@@ -60,7 +60,10 @@ def _poisoned(world: "ModelRange") -> list[Assertion]:
     stale = [name for name, one in served.items() if one["digest"] != clean.digest]
     answers = [site.callers[GOOD].ask(case.features) for case in regression(plan)[:TRIES]]
     wrong = [asked for asked in answers if not asked.served or (asked.score or 0) < churn.HALF]
-    allowed = {clean.digest, looker.tags(staged).get("release_digest", "") if staged else clean.digest}
+    allowed = {clean.digest}
+    if staged not in site.built:
+        # The retrained one, on the canary.
+        allowed.add(looker.tags(staged).get("release_digest", ""))
     strange = {asked.digest for asked in answers if asked.served} - allowed
     view = site.edge.view()
     denied = site.built[bad].digest in view["denied_digests"]
