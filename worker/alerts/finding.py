@@ -39,6 +39,11 @@ class Finding:
             return
         self.entities.append(Entity(kind=kind, id=identifier, role=role, name=name))
 
+    def add_version(self, model: str, version: str) -> None:
+        """Add a version of a model, named by both: a bare 5 is a version of many models, and joins no incident."""
+        if version:
+            self.add("model_version", f"{model}/{version}" if model else version, name=version)
+
     def remark(self, code: str, message: str) -> None:
         """Note something odd."""
         self.remarks.append(Remark(code=code, message=message))

@@ -1,7 +1,8 @@
 """Stanch's own plain shape, for detectors whose message can be written as a template.
 
 ``{"kind", "severity", "title", "rule", "action", "org", "occurred_at", "detected_at", "entities": [{"kind", "id",
-"name", "role"}]}``; instead of ``entities`` also ``app user job model ip`` with an id or name each.
+"name", "role"}]}``; instead of ``entities`` also ``app user job model version secret dataset ip session`` with an id
+or name each.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,16 @@ from worker.alerts.values import MAX_TITLE, instant, number, text
 
 FORMAT = "generic"
 MAX_ENTITIES = 100
-_SHORT = {"app": "oauth_app", "user": "user", "job": "bulk_job", "model": "model", "ip": "ip", "session": "session"}
+_SHORT = {
+    "app": "oauth_app",
+    "user": "user",
+    "job": "bulk_job",
+    "model": "model",
+    "secret": "secret",
+    "dataset": "dataset",
+    "ip": "ip",
+    "session": "session",
+}
 _ACTORS = frozenset({"oauth_app", "user", "ip", "session"})
 _ACTIONS = frozenset({"open", "update", "close"})
 _ROLES = frozenset({"actor", "target", "observer"})
@@ -49,6 +59,7 @@ def read(event: Mapping[str, Any]) -> Finding:
         finding.add(kind, text(entity.get("id")), role=role, name=text(entity.get("name")))
     for short, kind in _SHORT.items():
         finding.add(kind, text(event.get(short)), role="actor" if kind in _ACTORS else "target")
+    finding.add_version(text(event.get("model")), text(event.get("version")))
     return finding
 
 

@@ -76,11 +76,16 @@ def _entities(event: Mapping[str, Any], finding: Finding) -> None:
         described = text(resource.get("type")).lower()
         kind = next((kind for part, kind in table["resources"].items() if part in described), None)
         if kind is not None:
-            finding.add(kind, text(resource.get("uid")), name=text(resource.get("name")))
+            named = text(resource.get("name"))
+            finding.add(kind, text(resource.get("uid")), name=named)
+            if kind == "model":
+                finding.add_version(named or text(resource.get("uid")), text(resource.get("version")))
     for evidence in _listed(event.get("evidences")):
         for entity in table["evidence"]:
             name = text(dig(evidence, entity["name"])) if "name" in entity else ""
             finding.add(entity["kind"], text(dig(evidence, entity["id"])), role=entity["role"], name=name)
+        names = (text(dig(evidence, f"ai_model.{part}")) for part in ("name", "model_name", "uid"))
+        finding.add_version(next(filter(None, names), ""), text(dig(evidence, "ai_model.version")))
     for observable in _listed(event.get("observables")):
         kind = table["observables"].get(_integer(observable.get("type_id")))
         if kind is not None:

@@ -1,5 +1,6 @@
 """From an alert to what it starts. The rules are data: the shipped ones, and before them those of the settings."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,9 +25,19 @@ HOUR = timedelta(hours=1)
 STARTS_FROM = 2
 """Severity from which an alert starts a playbook; below, its incident opens and waits for people."""
 
-Filling = Literal["app", "user", "job", "model", "org", "since"]
-_ENTITY = {"app": "oauth_app", "user": "user", "job": "bulk_job", "model": "model", "org": "org"}
-_NAMED = frozenset({"app", "model"})
+Filling = Literal["app", "user", "job", "model", "version", "access_key", "org", "since"]
+_ENTITY = {
+    "app": "oauth_app",
+    "user": "user",
+    "job": "bulk_job",
+    "model": "model",
+    "version": "model_version",
+    "access_key": "secret",
+    "org": "org",
+}
+_NAMED = frozenset({"app", "model", "version"})
+_FORMS = {"access_key": re.compile(r"[A-Z0-9]{16,128}")}
+"""What an id must look like to be meant. Of AWS access keys: IAM API reference, AccessKey."""
 
 
 class Rule(BaseModel):
@@ -94,7 +105,9 @@ def fill(wanted: Mapping[str, Filling], alert: Alert, received: datetime) -> tup
         if filling == "since":
             inputs[name] = stamp(window_start(alert, received))
             continue
-        entity = next((each for each in alert.entities if each.kind == _ENTITY[filling]), None)
+        form = _FORMS.get(filling)
+        alike = (each for each in alert.entities if each.kind == _ENTITY[filling])
+        entity = next((each for each in alike if form is None or form.fullmatch(each.id)), None)
         if entity is None:
             continue
         value = entity.name if filling in _NAMED and entity.name else entity.id
