@@ -121,6 +121,18 @@ async def test_the_undo_leaves_what_somebody_wrote_since(site: VaultSite, bench:
     assert site.get("crm/api") == {"password": "by a person"}
 
 
+async def test_who_writes_while_the_undo_is_on_its_way_wins_too(site: VaultSite, bench: Bench) -> None:
+    site.put("crm/api", password="first")
+    result = await bench.apply("vault.roll_secret", path="crm/api")
+    bench.client = site.faulted()
+    assert site.faulty is not None
+    site.faulty.add("act_before", path="/data/crm/api", method="POST", act=lambda: site.put("crm/api", password="hers"))
+    call = bench.call("vault.roll_secret", {"path": "crm/api"}, verb="undo", undo_args=result.undo_args)
+    undone = await bench.run(call)
+    assert undone.items is not None and (undone.changed, undone.items.unknown) == (False, 1)
+    assert site.get("crm/api") == {"password": "hers"}
+
+
 @pytest.mark.parametrize("lost", ["/data/crm/api", "/metadata/crm/api"])
 async def test_a_lost_roll_is_found_by_its_mark_and_not_rolled_twice(site: VaultSite, bench: Bench, lost: str) -> None:
     site.put("crm/api", password="first")
