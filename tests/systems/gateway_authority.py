@@ -53,7 +53,7 @@ class Authority:
             .subject_name(subject)
             .issuer_name(self.certificate.subject if signer else subject)
             .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
+            .serial_number(self._serial(name))
             .not_valid_before(now - dt.timedelta(hours=1))
             .not_valid_after(now + dt.timedelta(days=1))
             .add_extension(x509.BasicConstraints(ca, None), critical=True)
@@ -66,6 +66,13 @@ class Authority:
             builder = builder.add_extension(local, critical=False)
         usage = x509.KeyUsage(True, False, False, False, False, ca, ca, False, False)
         return builder.add_extension(usage, critical=True).sign(signer or key, hashes.SHA256()), key
+
+    def _serial(self, name: str) -> int:
+        """Some in an odd number of hexadecimal digits, some whose first bit is set: both are written in other ways."""
+        low = x509.random_serial_number() >> 16
+        return {"harvester": 0x5 << 144 | low % (1 << 144), "partner-atlas": 0x9C << 144 | low % (1 << 144)}.get(
+            name, x509.random_serial_number()
+        )
 
 
 def _pem(certificate: x509.Certificate) -> str:

@@ -46,20 +46,21 @@ async def test_a_denial_comes_through_refusals_of_the_policy_engine(gateway, at_
     assert (result.verified, result.affected.count) == (True, 1)
 
 
-async def test_a_revoked_certificate_is_refused_by_the_gateway(gateway, at_gateway):
-    link = gateway.link("harvester")
+@pytest.mark.parametrize("name", ["harvester", "partner-atlas"])
+async def test_a_revoked_certificate_is_refused_by_the_gateway(gateway, at_gateway, name):
+    link = gateway.link(name)
     assert gateway.send(link)[0] == 200
-    gateway.authority.revoked = [gateway.certificates["harvester"].serial_number]
+    gateway.authority.revoked = [gateway.certificates[name].serial_number]
     gateway.published = gateway.authority.revocations()
     preview = await at_gateway.preview(REFRESH)
     assert (preview.count, preview.reversible) == (1, False) and preview.irreversible_because
     result = await at_gateway.apply(REFRESH)
     assert (result.changed, result.verified, result.output) == (True, True, {"count": 1})
-    assert gateway.ask("harvester")[0] == 0, "no handshake"
+    assert gateway.ask(name)[0] == 0, "no handshake"
     assert gateway.send(link)[0] == 403, "nor a request on a connection that was open"
     assert gateway.ask("crm-sync")[0] == 200
     gateway.server.reload()
-    assert gateway.ask("harvester")[0] == 0 and gateway.ask("crm-sync")[0] == 200
+    assert gateway.ask(name)[0] == 0 and gateway.ask("crm-sync")[0] == 200
     again = await at_gateway.run(at_gateway.call(REFRESH, {}, step="again"))
     assert (again.changed, again.verified, again.affected.count) == (False, True, 0)
 

@@ -249,9 +249,10 @@ class Gateway:
 
     def block_serials(self, serials: Collection[str]) -> None:
         """Refuse certificates by serial number on connections that are open already."""
-        self.keep(models.SERIALS, dict.fromkeys(serials, ""))
+        written = sorted(map(models.octets, serials))
+        self.keep(models.SERIALS, dict.fromkeys(written, ""))
         known = self.live(models.SERIALS)
-        for serial in sorted(serials):
+        for serial in written:
             self.set_live(models.SERIALS, serial, "", known)
 
     def _may_write(self) -> None:

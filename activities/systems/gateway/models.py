@@ -152,6 +152,11 @@ def serials(text: str) -> set[str]:
     return {hex_[1].lower().lstrip("0") for hex_ in re.finditer(r"Serial Number:\s*([0-9A-Fa-f]+)", text)}
 
 
+def octets(serial: str) -> str:
+    """A serial number as the gateway writes it in its lists: whole octets in lower-case hex."""
+    return serial.zfill(len(serial) + len(serial) % 2)
+
+
 def states(text: str) -> dict[str, tuple[int, int]]:
     """``backend/server`` to its administrative state and weight, of ``show servers state``."""
     lines = text.splitlines()

@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from activities.systems.gateway.layout import LOG
+from activities.systems.gateway.models import octets
 from activities.systems.gateway.peer.commands import CHANGES, answer
 from activities.systems.gateway.peer.state import GatewayState
 
@@ -146,7 +147,7 @@ class GatewayPeer:
             "reason": "",
             "stripped": "",
         }
-        serial = format(shown.serial_number, "x") if shown else ""
+        serial = octets(format(shown.serial_number, "x")) if shown else ""
         entry["reason"] = await self._judge(entry, serial)
         if entry["reason"]:
             status, content, kind = REASONS[str(entry["reason"])], b"<html><body>refused</body></html>", "text/html"
