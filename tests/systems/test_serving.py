@@ -10,6 +10,7 @@ import pytest
 from activities.errors import AuthFailed, Rejected, Unavailable
 from activities.systems.serving.client import connect, connect_reading
 from activities.systems.serving.models import Served, agreeing
+from playbooks.contract import Verb
 from tests.systems.acme import Bench
 from tests.systems.real import executable
 from tests.systems.serving_site import MODEL, Registry, Site, fronted, peer, place
@@ -295,6 +296,15 @@ async def test_when_nobody_can_be_reached_nothing_was_done(serving: Bench, site:
     assert (refused.type, refused.non_retryable) == ("RateLimited", False)
 
 
+async def test_reading_back_asks_every_replica(serving: Bench, site: Site) -> None:
+    site.registry.champion = "2"
+    serving.client.load(site.names[0], MODEL)
+    call = serving.call("serving.reload_model", {"model": MODEL, "version": "2"}, verb=Verb.VERIFY)
+    assert (await serving.run(call)).verified is False
+    serving.client.load(site.names[1], MODEL)
+    assert (await serving.run(call)).verified is True
+
+
 async def test_a_reload_without_a_version_proves_that_all_agree(serving: Bench, site: Site) -> None:
     site.registry.champion = "2"
     result = await serving.apply("serving.reload_model", model=MODEL)
@@ -303,8 +313,6 @@ async def test_a_reload_without_a_version_proves_that_all_agree(serving: Bench, 
 
 async def undo(bench: Bench, name: str, undo_args: Any) -> Any:
     """Take a step back."""
-    from playbooks.contract import Verb
-
     return await bench.run(bench.call(name, {"model": MODEL}, verb=Verb.UNDO, undo_args=undo_args))
 
 

@@ -108,6 +108,17 @@ def test_the_token_is_read_from_its_file_and_sent_to_the_registry_only(tmp_path:
     assert sent.count("Bearer t-registry") == len(sent) - 1 and sent.count(None) == 1
 
 
+@pytest.mark.parametrize("said", [{}, {"result": {}}, {"result": {"allow": "yes"}}, {"result": True}])
+def test_only_a_clear_yes_admits(said: Any) -> None:
+    files = Files()
+
+    def fetch(url: str, headers: Any, body: bytes | None) -> bytes:
+        return json.dumps(said).encode() if body is not None else files.fetch(url, headers, body)
+
+    with pytest.raises(Refused, match="not admitted"):
+        Replica(Place("http://registry", MODEL, opa="http://opa"), churn.load, fetch=fetch).load()
+
+
 def test_a_redirect_is_not_followed() -> None:
     async def elsewhere(scope: Any, receive: Any, send: Any) -> None:
         headers = [(b"location", b"http://127.0.0.1:9/"), (b"content-length", b"0")]

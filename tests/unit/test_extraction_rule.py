@@ -110,6 +110,11 @@ def test_regular_timing_is_said_of_a_suspect_and_makes_none() -> None:
     assert 0 <= calm.dispersion < 0.5 and calm.reasons == ()
 
 
+def test_a_short_baseline_makes_nobody_odd() -> None:
+    found = profiles([*asks("crm-sync", 400, anything, 1), *asks("partner-atlas", 400, anything, 2)])
+    assert found["crm-sync"].novelty > 0.5 and found["crm-sync"].points == 0 == found["partner-atlas"].points
+
+
 def test_who_was_as_odd_before_is_no_suspect_but_is_named() -> None:
     always = asks("harvester", 900, anything, 6)
     found = profiles([*innocents(), *always])["harvester"]
