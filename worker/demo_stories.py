@@ -115,7 +115,7 @@ STORIES = {
         Story(
             name="model-poisoned",
             playbooks=frozenset({"model-poisoned"}),
-            first={"mlflow": "registry_state", "gateway": "gateway_state"},
+            first={"mlflow": "registry_state", "gateway": "gateway_state", "salesforce": "access_logs"},
             world=_models("model-poisoned"),
             closed="every customer is answered by the clean version, and the poisoned ones are out of reach",
             said=MappingProxyType(MODEL_SAID),

@@ -22,5 +22,6 @@ def test_a_poisoned_model_is_replaced_by_the_clean_one_and_a_new_one_is_staged(t
     assert changed["mlflow.roll_back_alias"] == changed["mlflow.revoke_version"] == changed["mlflow.sign_version"] == 1
     # Five percent, then a quarter; nobody made it champion.
     assert changed["gateway.shift_traffic"] == 2 and "mlflow.promote_version" not in changed
+    assert changed["salesforce.restore_derived_writes"] == 9
     approvals = {each["step"]: {vote["person"] for vote in each["decisions"]} for each in told["approvals"]}
     assert len(approvals["gate/g8"]) == 2

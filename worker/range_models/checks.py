@@ -11,6 +11,7 @@ from activities.systems.mlflow.signing import check as check_signature
 from activities.systems.training.peer import churn
 from activities.systems.training.peer.release import WEIGHTS
 from worker.range_checks import Assertion
+from worker.range_models.crm import spoiled
 from worker.range_models.plan import GOOD, PARTNER, SERVICE_USER, THIEF
 from worker.range_models.registry import regression
 from worker.range_models.signing import NEW
@@ -65,6 +66,7 @@ def _poisoned(world: "ModelRange") -> list[Assertion]:
         # The retrained one, on the canary.
         allowed.add(looker.tags(staged).get("release_digest", ""))
     strange = {asked.digest for asked in answers if asked.served} - allowed
+    wrong_scores = spoiled(world.world, world.scores)
     view = site.edge.view()
     denied = site.built[bad].digest in view["denied_digests"]
     return [
@@ -79,6 +81,7 @@ def _poisoned(world: "ModelRange") -> list[Assertion]:
         Assertion("its digest is refused at admission", denied, "denied" if denied else "admitted", True),
         *_retrained(world, staged, champion),
         *_canary(view["servers"]),
+        Assertion("the CRM holds no score of a poisoned version", not wrong_scores, f"{len(wrong_scores)} left", True),
     ]
 
 

@@ -15,6 +15,7 @@ from worker.range_models.actors import ModelActors
 from worker.range_models.alerts import alert_of
 from worker.range_models.backends import Tell
 from worker.range_models.checks import checks_of
+from worker.range_models.crm import write_scores
 from worker.range_models.inputs import inputs_of, said_of
 from worker.range_models.plan import GOOD, OURS, PARTNER, THIEF, Plan, make_plan
 from worker.range_models.registry import thresholds
@@ -40,6 +41,7 @@ class ModelRange(Range):
     def _begin(self) -> None:
         self._tell("The systems around the model:")
         self.site.open()
+        self.scores = write_scores(self.world, self.plan, self.site.built)
         self._systems += [*self.site.fronts.values(), self.site.edge.front]
         self.actors = ModelActors(self.site, self.record)
         self.actors.start()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from worker.range_models.crm import FIELD, MARKER, OBJECT
 from worker.range_models.plan import (
     GOOD,
     KEY_SECRET,
@@ -47,6 +48,9 @@ def inputs_of(playbook: str, plan: Plan, site: Site, rate: float = 50.0) -> dict
             "canary_hold": hold_of(rate),
             "canary_hold_more": HOLD_MORE,
             "canary_check": LOOK,
+            "crm_object": OBJECT,
+            "crm_field": FIELD,
+            "crm_marker": MARKER,
         },
         "model-extraction": {
             "model": plan.model,
