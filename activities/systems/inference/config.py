@@ -17,7 +17,7 @@ class Thresholds(BaseModel):
     of the input space (Kesarwani et al., Model Extraction Warning, ACSAC 2018), probing near the decision boundary and
     harvesting of confidence values (Tramèr et al., USENIX Security 2016); MITRE ATLAS AML.T0024.002 names the technique
     and AML.M0002, AML.M0004 (fewer outputs, fewer queries) the measures. The figures are ours: chosen so that on the
-    synthetic traffic of ``tests/systems/test_inference_rule.py`` no customer is a suspect and a slow harvester is.
+    synthetic traffic of ``tests/unit/test_extraction_rule.py`` no customer is a suspect and a slow harvester is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
