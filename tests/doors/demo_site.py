@@ -29,7 +29,7 @@ def played(
     assert done.stdout, done.stderr
     told = json.loads(done.stdout)
     wrong = [check for check in told.get("checks", ()) if not check["ok"]]
-    assert done.returncode == 0 and not wrong, f"{wrong}\n{done.stderr}"
+    assert done.returncode == 0 and not wrong, f"{wrong or told}\n{done.stderr}"
     return told, done.stderr
 
 
