@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Json = Mapping[str, Any]
 PATIENCE, LOOK = 10.0, 0.1
+OPENS = 30.0
+"""Seconds within which a form opens, on a machine that also runs a whole company."""
 
 
 @dataclass
@@ -63,11 +65,11 @@ class InSlack(Script):
         person = self.slack.person(name)
         await person.click(*card, action)
         if action == DECIDE_FORM:
-            await person.until(lambda: person.view)
+            await person.until(lambda: person.view, OPENS)
             fields = entry["form"]
             await person.submit({FIELD + key: entered(value, fields[key]) for key, value in body["values"].items()})
         elif action == DENY:
-            await person.until(lambda: person.view)
+            await person.until(lambda: person.view, OPENS)
             await person.submit({REASON: body.get("reason", "")})
 
     def _counted(self, incident: str, name: str, entry: Json) -> bool:
