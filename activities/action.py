@@ -176,6 +176,7 @@ def action(
     version: int = 1,
     reversible: bool = False,
     irreversible: str | None = None,
+    undone_after: Sequence[str] = (),
     acquires: Sequence[str] = (),
     needs_evidence: Sequence[str] = (),
     scopes: Sequence[str] = (),
@@ -196,6 +197,7 @@ def action(
         version: Raised when parameters or meaning change.
         reversible: Whether ``undo`` is there.
         irreversible: Why not, for a person to read; an effect has either.
+        undone_after: Actions whose outcome it takes up: it is taken back after theirs, and only with them.
         acquires: Kinds of evidence that it secures.
         needs_evidence: Kinds that must have been secured on its system before.
         scopes: Permissions it needs there.
@@ -219,6 +221,8 @@ def action(
             raise TypeError(f"{name}: an effect is either reversible or says why not")
         if not risk.is_effect and (reversible or irreversible):
             raise TypeError(f"{name}: nothing to take back in a {risk} action")
+        if undone_after and not reversible:
+            raise TypeError(f"{name}: it cannot be undone, so nothing is undone before it")
         if reversible and body.undo is Action.undo:
             raise TypeError(f"{name}: reversible, but has no undo")
         if risk.is_effect and body.preview is Action.preview:
@@ -234,6 +238,7 @@ def action(
             idempotency=idempotency,
             reversible=reversible,
             irreversible_because=irreversible,
+            undone_after=tuple(undone_after),
             acquires=tuple(acquires),
             needs_evidence=tuple(needs_evidence),
             scopes=tuple(scopes),

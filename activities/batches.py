@@ -84,6 +84,13 @@ class TargetAction(Action[P, R]):
         """Bring one batch back to its ``before``."""
         raise NotImplementedError
 
+    def as_before(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
+        """Of targets that are not as we left them: id to whether each is as it was before, and so needs no undo.
+
+        An id left out is not known.
+        """
+        return {}
+
     def outcome(self, params: P | None, items: Items) -> Any:
         """The output fields. By default a ``count`` of targets brought to the wanted state or already in it.
 
@@ -153,14 +160,20 @@ class TargetAction(Action[P, R]):
         targets = _targets(ctx, _undo_set(undo_args))
         states = self._states(targets, ctx)
         ours = [target for target in targets if states.get(target.id) is True]
-        changed = [target.id for target in targets if states.get(target.id) is not True]
+        others = [target for target in targets if states.get(target.id) is not True]
+        back = {id_ for id_, is_so in self.as_before(others, ctx).items() if is_so} if others else set()
+        changed = [target.id for target in others if target.id not in back]
         preview = Preview(
             summary=f"Take back: {self.facts.title}: {len(ours)} {self.noun}{'' if len(ours) == 1 else 's'}",
             count=len(ours),
             sample=tuple(target.id for target in ours[:SAMPLE]),
             labels=tuple(self.labels(ours[:SAMPLE], ctx)),
             reversible=True,
-            excluded=tuple(f"{id_}: no longer as Stanch left it" for id_ in changed[:SAMPLE]),
+            already=len(back),
+            excluded=(
+                *(f"{id_}: as it was before already" for id_ in sorted(back)[:SAMPLE]),
+                *(f"{id_}: no longer as Stanch left it" for id_ in changed[:SAMPLE]),
+            ),
         )
         rows = earlier_targets(ctx) | {target.id: target for target in ours}
         return Proposal(preview, targets=ctx.put_rows(map(_row, rows.values()), name=f"{self.facts.name}.undo"))
@@ -199,7 +212,9 @@ class TargetAction(Action[P, R]):
                 # What cannot be read is tried when changing, and let alone when taking back.
                 todo = [target for target in batch if (states.get(target.id) is True) is not wanted]
                 left = {target.id for target in todo}
-                tally.add(_as_found(target, target.id in ours, wanted) for target in batch if target.id not in left)
+                rest = [target for target in batch if target.id not in left]
+                back = self.as_before(rest, ctx) if rest and not wanted else {}
+                tally.add(_as_found(target, target.id in ours, wanted or back.get(target.id, False)) for target in rest)
             if todo:
                 tally.add(_complete(todo, self._batch(todo, targets, ctx, tally, wanted)))
             tally.at += len(batch)
@@ -340,11 +355,11 @@ def _targets(ctx: ActionContext, rows: TargetSet | None) -> list[Target]:
     return [_target(row) for row in ctx.rows(rows)] if rows is not None else []
 
 
-def _as_found(target: Target, ours: bool, wanted: bool) -> ItemOutcome:
+def _as_found(target: Target, ours: bool, right: bool) -> ItemOutcome:
     """The outcome of a target that needs no request: a lost attempt of ours did it, or somebody else."""
     if ours:
         return ItemOutcome(target.id, "done")
-    if wanted:
+    if right:
         return ItemOutcome(target.id, "already")
     # Restoring would overwrite what somebody did since.
     return ItemOutcome(target.id, "unknown", "changed_since")

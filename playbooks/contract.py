@@ -106,6 +106,8 @@ class ActionFacts(Frozen):
     needs_evidence: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
     owner: str
+    undone_after: tuple[str, ...] = ()
+    """Actions whose outcome it takes up, so that it is taken back after them and only with them, though it is newer."""
     preauthorised: str | None = None
     """Under which condition policy lets it run without approval, by name; ``None`` for never."""
     selector: bool = False

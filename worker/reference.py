@@ -150,6 +150,7 @@ def _facts(known: ActionFacts) -> list[str]:
         "Owner": known.owner,
         "Applying twice": known.idempotency,
         "Reversible": _undo(known),
+        "Taken back after": ", ".join(known.undone_after),
         "Acquires": ", ".join(known.acquires),
         "Needs before": ", ".join(known.needs_evidence),
         "Permissions": ", ".join(known.scopes),

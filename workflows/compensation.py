@@ -21,6 +21,7 @@ from workflows.questions import closed, live, open_gate, timing
 from workflows.run import Run
 from workflows.scope import Loop, Place, PlanIndex, facts_of, path_of
 from workflows.state import Approval, FrozenCall, FrozenStep, Gate, Need, RunState, StepRecord, Undoable, UndoAsked
+from workflows.undo_order import taken_up, taking_up, to_undo, undo_order
 
 OFFER = "@undo"
 OFFER_WAITING = Waiting(
@@ -31,6 +32,7 @@ OFFER_WAITING = Waiting(
 CHANGED_SINCE = "changed_since"
 SHOWN_LEFT = 5
 SHOWN_REASON = 500
+NOT_WITHOUT = "it took up what {} did, which is not taken back; nothing was sent"
 UNDO_RULE = "an undo takes one of the target's owners, though policy leaves the effect free ({})"
 
 
@@ -60,13 +62,15 @@ def beyond_undo(plan: RunPlan, index: PlanIndex, state: RunState, only: str | No
         if step is None or not isinstance(step.spec, ActionStep) or not record.changed or only not in (None, key):
             continue
         facts = plan.actions[step.spec.name]
-        if not facts.risk.is_effect or key in held:
+        sources = taken_up(state.undoable, key, plan.actions) if only else []
+        if not facts.risk.is_effect or (key in held and not sources):
             continue
         reason = step.no_undo or facts.irreversible_because
         if record.status == "undone":
             reason = "already undone"
         elif record.code == "not_ours":
             reason = "no longer as Stanch left it"
+        reason = NOT_WITHOUT.format(", ".join(sources)) if sources else reason
         lines.append(f"{key} ({facts.name}): {reason or 'nothing is on record that an undo could go by'}")
     return lines
 
@@ -97,7 +101,7 @@ def ask_undo(run: Run, request: UndoRequest) -> Receipt:
 
 def _wanted(run: Run, only: str | None) -> list[Undoable]:
     """What is to be taken back, newest first; a step under way is not, its own question offers that."""
-    effects = [effect for effect in reversed(run.state.undoable) if only in (None, effect.key)]
+    effects = to_undo(run.state.undoable, run.plan.actions, only)
     return [effect for effect in effects if _record_of(run, effect).finished]
 
 
@@ -161,13 +165,17 @@ async def _offered(
         grant(run, approval, gate)
     if not approval.approved:
         return "declined"
-    for effect in reversed(list(state.undoable)):
+    for effect in undo_order(state.undoable, run.plan.actions):
         frozen = approval.steps.get(effect.key)
         if frozen is None:
             continue
+        followers = taking_up(state.undoable, effect.key, run.plan.actions)
         if not await _take_back(run, effect, approval, frozen.calls[""]):
             record.code = "partly"
             _left(run, key, f"{effect.key}: {_record_of(run, effect).message}")
+            for left in followers:
+                if approval.steps.pop(left, None) is not None:
+                    _left(run, key, f"{left}: {NOT_WITHOUT.format(effect.key)}")
         approval.steps.pop(effect.key)
     if record.code and workflow.patched("2026-11-25-undo-incomplete-told"):
         _tell_incomplete(run, key, askers)
@@ -208,6 +216,13 @@ async def _ask(
     needs: list[Need] = []
     remains = beyond_undo(run.plan, run.index, run.state, only)
     for effect in _wanted(run, only):
+        sources = taken_up(run.state.undoable, effect.key, run.plan.actions)
+        if lacking := [source for source in sources if source not in approval.steps]:
+            why = NOT_WITHOUT.format(", ".join(lacking))
+            remains.append(f"{effect.key} ({effect.action}): {why}")
+            record.code = "partly"
+            _left(run, step.path, f"{effect.key}: {why}")
+            continue
         try:
             part = await _preview(run, effect)
         except Trouble as trouble:
@@ -366,7 +381,8 @@ def _lacking(result: ActionResult) -> tuple[str | None, str]:
         return "undo_incomplete", f"Not all of it could be taken back: {result.summary}."
     if CHANGED_SINCE in _codes(result):
         return "not_ours", f"Some of it is no longer as Stanch left it and was not touched: {result.summary}."
-    if not result.changed:
+    put_back = result.items is not None and result.items.already > 0
+    if not result.changed and not (put_back and workflow.patched("2026-11-30-undo-put-back")):
         return "not_ours", "It is no longer as Stanch left it; nothing was touched."
     if result.verified is False:
         return "not_verified", f"It was taken back, but reading back does not show it: {result.summary}."

@@ -57,6 +57,16 @@ async def test_an_alias_that_was_not_there_is_removed_again(registry: Site, regi
     assert back.verified and registry.alias("staged") is None
 
 
+async def test_an_alias_that_somebody_has_put_back_needs_no_undo(registry: Site, registry_bench: Bench) -> None:
+    old, new = prepared(registry, "champion")
+    params = {"model": registry.name, "version": old}
+    done = await registry_bench.apply("mlflow.roll_back_alias", **params)
+    registry.point(new, "champion")
+    back = await undo(registry_bench, "mlflow.roll_back_alias", done, params)
+    assert (back.changed, back.verified) == (False, True) and back.items is not None
+    assert (back.items.already, back.items.unknown, registry.alias()) == (1, 0, new)
+
+
 @PEER_ONLY
 @pytest.mark.parametrize(("name", "alias"), MOVES)
 @pytest.mark.parametrize("tag", ["quarantine", "revoked"])
@@ -213,7 +223,7 @@ async def test_taking_back_says_when_the_former_version_is_barred(registry: Site
         registry_bench.call("mlflow.roll_back_alias", params, verb=Verb.PREVIEW, undo_args=done.undo_args)
     )
     assert shown.impact == (
-        f"champion points to version {new} again",
+        f"champion points to version {new} again; what is loaded stays until it is reloaded",
         f"careful: version {new} is quarantined by {INCIDENT}",
     )
 

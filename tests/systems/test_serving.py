@@ -203,6 +203,45 @@ async def test_taking_back_leaves_alone_what_somebody_else_loaded(serving: Bench
     assert undone.items is not None and (undone.items.done, undone.items.unknown) == (1, 1)
 
 
+async def test_a_reload_is_taken_back_once_the_registry_says_so(serving: Bench, site: Site) -> None:
+    site.registry.champion = "2"
+    result = await serving.apply("serving.reload_model", model=MODEL, version="2")
+    early = await undo(serving, "serving.reload_model", result.undo_args, "early")
+    assert early.items is not None and early.verified is False
+    assert early.items.failures == tuple(f"{name}: serves_other_version" for name in site.names)
+    site.registry.champion = "5"
+    call = serving.call("serving.reload_model", {"model": MODEL}, verb=Verb.PREVIEW, undo_args=result.undo_args)
+    preview: Any = await serving.run(call)
+    assert preview.count == 2
+    assert preview.impact[0] == f"{site.names[0]} loads what the registry says by then; it served version 5"
+    undone = await undo(serving, "serving.reload_model", result.undo_args)
+    assert (undone.verified, undone.affected.count, site.served()) == (True, 2, ["5", "5"])
+    again = await undo(serving, "serving.reload_model", result.undo_args, "again")
+    assert (again.changed, again.verified) == (False, True) and again.items is not None and again.items.already == 2
+    assert site.loads() == [3, 3]
+
+
+async def test_a_reload_that_somebody_followed_by_another_is_left(serving: Bench, site: Site) -> None:
+    site.registry.champion = "2"
+    result = await serving.apply("serving.reload_model", model=MODEL, version="2")
+    site.registry.champion = "3"
+    serving.client.load(site.names[0], MODEL)
+    site.registry.champion = "5"
+    undone = await undo(serving, "serving.reload_model", result.undo_args)
+    assert undone.items is not None and undone.items.failures == (f"{site.names[0]}: changed_since",)
+    assert site.served() == ["3", "5"]
+
+
+async def test_what_served_nothing_before_a_reload_serves_nothing_again(serving: Bench, site: Site) -> None:
+    serving.client.unload(site.names[0], MODEL)
+    site.registry.champion = "2"
+    result = await serving.apply("serving.reload_model", model=MODEL, version="2")
+    assert site.served() == ["2", "2"]
+    site.registry.champion = "5"
+    undone = await undo(serving, "serving.reload_model", result.undo_args)
+    assert undone.verified and [one.state for one in serving.client.ask_all(MODEL)] == ["absent", "serving"]
+
+
 async def test_a_name_that_nobody_knows_is_not_called_unloaded(serving: Bench, site: Site) -> None:
     refused = await serving.refused(serving.call("serving.unload_model", {"model": "churn-scorrer"}))
     assert refused.type == "NotFound"
@@ -311,9 +350,9 @@ async def test_a_reload_without_a_version_proves_that_all_agree(serving: Bench, 
     assert (result.verified, result.affected.count) == (True, 2) and site.served() == ["2", "2"]
 
 
-async def undo(bench: Bench, name: str, undo_args: Any) -> Any:
+async def undo(bench: Bench, name: str, undo_args: Any, step: str = "undone") -> Any:
     """Take a step back."""
-    return await bench.run(bench.call(name, {"model": MODEL}, verb=Verb.UNDO, undo_args=undo_args))
+    return await bench.run(bench.call(name, {"model": MODEL}, verb=Verb.UNDO, undo_args=undo_args, step=step))
 
 
 def test_settings_that_could_mislead_are_refused() -> None:

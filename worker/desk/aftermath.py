@@ -25,6 +25,7 @@ from workflows.messages import After, Receipt, ReviewRequest, RunInput, UndoRequ
 from workflows.resumption import for_rerun, for_undo
 from workflows.scope import PlanIndex
 from workflows.state import STATE_VERSION, RunState
+from workflows.undo_order import to_undo
 
 
 class Aftermath:
@@ -48,7 +49,7 @@ class Aftermath:
             request = UndoRequest(person=actor.name, step=step, reason=reason)
             return await deliver(self._client, shown["run"], "undo", request, Receipt, f"undo-{secrets.token_hex(12)}")
         given, state = self.ended(shown["run"], "undone")
-        if not any(step in (None, effect.key) for effect in state.undoable):
+        if not to_undo(state.undoable, given.plan.actions, step):
             return nothing_to_undo(beyond_undo(given.plan, PlanIndex(given.plan), state, step))
         facts = snapshot_of(self._views.known(incident))
         seed = for_undo(state, facts, actor.name, step)

@@ -91,6 +91,10 @@ class MoveAlias(TargetAction[M, R]):
         """Whether it points to the version."""
         return {target.id: _now(target, ctx) == target.before["to"] for target in targets}
 
+    def as_before(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
+        """Whether somebody, or the undo of a later move, has pointed it to where it was."""
+        return {target.id: _now(target, ctx) == target.before["from"] for target in targets}
+
     def verify(self, params: M, ctx: ActionContext, proposal: Proposal) -> bool | None:
         """Whether it points to the version, and that version's release set is still whole."""
         if ctx.client.alias(params.model, params.alias) != params.version:
@@ -104,7 +108,9 @@ class MoveAlias(TargetAction[M, R]):
         said = []
         for target in self.targets_of(proposal, ctx):
             before = target.before
-            said.append(f"{before['alias']} points to {_name(before['from'])} again")
+            said.append(
+                f"{before['alias']} points to {_name(before['from'])} again; what is loaded stays until it is reloaded"
+            )
             if before["from"] is not None:
                 why = barred(ctx, ctx.client.version(str(before["model"]), str(before["from"])))
                 said += [f"careful: {why}"] if why else []

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from activities.action import Proposal, action
@@ -10,8 +11,15 @@ from activities.context import ActionContext
 from activities.errors import Ambiguous, ConnectorError, NotFound, Permanent, Transient
 from activities.systems.serving.declared import OWNER, Counted, OneModel
 from activities.systems.serving.models import Served, agreeing
-from playbooks.contract import Idempotency, Risk
+from playbooks.contract import Idempotency, Json, Preview, Risk, TargetSet
 
+REGISTRY = (
+    "mlflow.roll_back_alias",
+    "mlflow.promote_version",
+    "mlflow.quarantine_versions",
+    "gateway.deny_digests",
+)
+"""What decides which version a replica loads, and whether it may."""
 PATIENT_ATTEMPTS = 2
 """Attempts after which replicas that still cannot be reached are reported as failed beside those that were changed."""
 
@@ -76,6 +84,7 @@ class UnloadModelParams(OneModel):
     owner=OWNER,
     idempotency=Idempotency.NATURAL,
     reversible=True,
+    undone_after=REGISTRY,
     scopes=("repository",),
     selector=True,
     timeout=timedelta(minutes=10),
@@ -140,7 +149,8 @@ class ReloadModelParams(OneModel):
     risk=Risk.CONTAIN,
     owner=OWNER,
     idempotency=Idempotency.NATURAL,
-    irreversible="a reload serves what the registry says; to go back, roll the alias back and reload",
+    reversible=True,
+    undone_after=REGISTRY,
     scopes=("repository",),
     selector=True,
     timeout=timedelta(minutes=15),
@@ -150,6 +160,7 @@ class ReloadModel(TargetAction[ReloadModelParams, Counted]):
 
     noun = "replica"
     done = "reloaded"
+    undone = "loaded again as before"
     batch_size = 100
 
     def find(self, params: ReloadModelParams, ctx: ActionContext) -> list[Target]:
@@ -163,6 +174,7 @@ class ReloadModel(TargetAction[ReloadModelParams, Counted]):
                 names=(params.model,),
                 before={
                     "model": params.model,
+                    "state": served.state,
                     "version": served.version,
                     "digest": served.digest,
                     "wanted": [params.version, params.digest],
@@ -201,6 +213,59 @@ class ReloadModel(TargetAction[ReloadModelParams, Counted]):
         if params.version is None and params.digest is None:
             return agreeing(answers)
         return all(one.is_exactly(params.version, params.digest) for one in answers)
+
+    def preview_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> Proposal:
+        """What each would load, and what it served before."""
+        proposal = super().preview_undo(undo_args, ctx)
+        said = [
+            f"{target.id} loads what the registry says by then; {_was(target)}"
+            for target in self.targets_of(proposal, ctx)
+        ]
+        return replace(proposal, preview=proposal.preview.model_copy(update={"impact": tuple(said[:10])}))
+
+    def restore(self, targets: Sequence[Target], ctx: ActionContext) -> list[ItemOutcome]:
+        """Make each load what the registry says now, which must be what it served before; one that served nothing
+        is unloaded."""
+        return replica_by_replica(targets, ctx, _as_it_was)
+
+    def as_before(self, targets: Sequence[Target], ctx: ActionContext) -> Mapping[str, bool]:
+        """Whether each serves again what it served before."""
+        return {target.id: _serves_as_before(target, ctx) for target in targets}
+
+    def verify_undo(self, undo_args: Mapping[str, Json], ctx: ActionContext) -> bool | None:
+        """Whether each serves what it served before."""
+        kept = Proposal(Preview(summary=""), targets=TargetSet.model_validate(undo_args["targets"]))
+        return all(_serves_as_before(target, ctx) for target in self.targets_of(kept, ctx))
+
+
+def _was(target: Target) -> str:
+    if target.before["state"] == "serving":
+        return f"it served version {target.before['version'] or 'unknown'}"
+    return "it served nothing, and will again" if target.before["state"] == "absent" else "it did not answer then"
+
+
+def _serves_as_before(target: Target, ctx: ActionContext) -> bool:
+    model, state, version, digest = (str(target.before[name]) for name in ("model", "state", "version", "digest"))
+    served = ctx.client.ask(target.id, model)
+    return served.state == state == "absent" or (
+        state == "serving" and bool(version or digest) and served.is_exactly(version or None, digest or None)
+    )
+
+
+def _as_it_was(target: Target, ctx: ActionContext) -> ItemOutcome:
+    if target.before["state"] == "absent":
+        return _unload(target, ctx)
+    if target.before["state"] != "serving":
+        return ItemOutcome(target.id, "failed", "not_known_before")
+    model = str(target.before["model"])
+    return _tried(
+        target,
+        ctx,
+        lambda: ctx.client.load(target.id, model),
+        lambda: ctx.client.ask(target.id, model),
+        lambda served: _serves_as_before(target, ctx),
+        wrong="serves_other_version",
+    )
 
 
 def _unload(target: Target, ctx: ActionContext) -> ItemOutcome:
