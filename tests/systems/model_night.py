@@ -2,9 +2,11 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from temporalio.service import RPCError
 
 from activities.catalog import CATALOG
 from playbooks.loader import Library
@@ -34,6 +36,12 @@ def state_of(world: ModelRange) -> dict[str, Any]:
     kept = {path.name: _meaning(path) for path in sorted(world.site.edge.maps.iterdir()) if path.name != ".lock"}
     cloud, model = world.site.cloud, world.site.looker
     found["aws"] |= {"role": _cut_off(cloud), "held": cloud.held_key()[0]}
+    # Before anything was changed nothing is kept, and a restart finds what the configuration says.
+    kept["servers.state"] |= {
+        name: ("0", str(weight))
+        for name, (_, weight) in found["gateway"]["servers"].items()
+        if name not in kept["servers.state"]
+    }
     signatures = {version: model.file(version, "model.sig") for version in found["mlflow"]["versions"]}
     found["training"].pop("jobs")
     return found | {"kept": kept, "signatures": signatures}
@@ -87,12 +95,18 @@ class Night:
         return cls(stage, world, run)
 
     async def until(
-        self, ready: Callable[[dict[str, Any]], Any], skip: Sequence[str] = (), seconds: float = 240
+        self,
+        ready: Callable[[dict[str, Any]], Any],
+        skip: Sequence[str] = (),
+        seconds: float = 240,
+        turn: Callable[[], Awaitable[None]] | None = None,
     ) -> dict[str, Any]:
-        """Answer what is asked until something is so; questions of ``skip`` are left open."""
+        """Answer what is asked until something is so; questions of ``skip`` are left open, ``turn`` comes each time."""
         limit = asyncio.get_running_loop().time() + seconds
         while True:
-            status = await self.run.status()
+            if turn is not None:
+                await turn()
+            status = await self._status()
             if ready(status):
                 return status
             assert asyncio.get_running_loop().time() < limit, f"{await self.run.trouble()}\n{shown(status)}"
@@ -101,6 +115,13 @@ class Night:
                 if gate["step"] not in skip and not gate["step"].startswith("@undo"):
                     await self.answer(gate)
             await asyncio.sleep(0.1)
+
+    async def _status(self) -> dict[str, Any]:
+        """The live status; while no worker is there to say it, nothing."""
+        try:
+            return await asyncio.wait_for(self.run.status(), 20)
+        except (TimeoutError, RPCError):
+            return {"status": "away", "steps": [], "waiting": [], "undos": []}
 
     async def answer(self, gate: Mapping[str, Any]) -> None:
         """As many as are needed say what they know."""
@@ -146,6 +167,9 @@ class Night:
             return any(undo["key"] == gate["step"] and undo["end"] for undo in status["undos"])
 
         status = await self.run.until(over, 240)
+        if gate["step"] == "@undo":
+            # A run of its own, which has nothing else to do.
+            await self.run.ended()
         return next(undo for undo in status["undos"] if undo["key"] == gate["step"])
 
 
