@@ -76,7 +76,7 @@ async def _play(scene: Stage, wanted: Wanted, tell: Callable[[str], None], begun
     try:
         sent_at = datetime.now(UTC)
         incident = await asyncio.to_thread(_begin, scene, wanted, clients[COMMANDER])
-        tell(f"The alert opened {incident}.")
+        tell(f"{'The alert opened' if wanted.playbook is None else 'A person opened'} {incident}.")
         shown = await _until_ended(scene, script, incident, clients[COMMANDER])
         return await asyncio.to_thread(_ending, scene, shown, clients[COMMANDER], sent_at, begun)
     finally:

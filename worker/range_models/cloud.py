@@ -104,7 +104,9 @@ class Cloud:
 
     def held_key(self) -> Pair:
         """The key that the service's programs fetch from Secrets Manager now."""
-        found = json.loads(self.client("secretsmanager").get_secret_value(SecretId=KEY_SECRET)["SecretString"])
+        # By name: without one AWS gives the current version, moto the one that was written last as current.
+        asked = {"SecretId": KEY_SECRET, "VersionStage": "AWSCURRENT"}
+        found = json.loads(self.client("secretsmanager").get_secret_value(**asked)["SecretString"])
         return found["access_key_id"], found["secret_access_key"]
 
     def keys(self) -> dict[str, str]:
