@@ -3,6 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet
+REAL := tests/doors tests/systems tests/unit/test_servers.py
 FITS := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 
 .PHONY: help demo test test-real servers range bench up lint docs clean
@@ -26,11 +27,14 @@ demo: $(VENV)/installed
 up: $(VENV)/installed
 	@$(BIN)/stanch up
 
+# Compiled once: where Python is told to write no bytecode, each of the tests' processes would compile it all again.
 test: $(VENV)/installed-dev
+	@$(BIN)/python -m compileall -q playbooks workflows activities worker
 	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder -m "not real"
 
+# The demos of doors, the longest, come first; nothing else than these places is collected.
 test-real: $(VENV)/installed-dev
-	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile -m real
+	@$(BIN)/python -m pytest -n auto --maxprocesses 2 --dist loadfile --no-loadscope-reorder -m real $(REAL)
 
 servers: $(VENV)/installed
 	@$(BIN)/python -m worker.servers.obtain

@@ -143,6 +143,14 @@ def test_no_test_patches_what_it_tests() -> None:
             assert "unittest.mock" not in text and "monkeypatch.setattr" not in text, relative(path)
 
 
+def test_every_test_that_needs_a_real_server_lies_where_it_is_looked_for() -> None:
+    (named,) = re.findall(r"^REAL := (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+    marked = {path for path in TESTS if "mark." + "real" in path.read_text(encoding="utf-8")}
+    assert marked
+    for path in marked:
+        assert any(path.is_relative_to(ROOT / place) for place in named.split()), relative(path)
+
+
 def test_requirement_files_record_no_place() -> None:
     for path in sorted(ROOT.glob("requirements*.txt")):
         text = path.read_text(encoding="utf-8")

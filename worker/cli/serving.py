@@ -1,9 +1,11 @@
 """``stanch up``, ``stanch worker``, ``stanch serve``: processes that stay until they are stopped."""
 
 import asyncio
+import contextlib
+import gc
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -33,7 +35,8 @@ def bring(notices: Sequence[dict[str, Any]]) -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of /v1; 0 takes a free one.")
 def up(host: str | None, port: int | None) -> None:
     """Run everything on this machine, for real: Temporal, worker, doors."""
-    from worker import start
+    with _importing():
+        from worker import start
 
     raise click.exceptions.Exit(asyncio.run(start.up(_settings(host, port), bring, say)))
 
@@ -41,7 +44,8 @@ def up(host: str | None, port: int | None) -> None:
 @click.command()
 def worker() -> None:
     """Run the process that works: workflows and actions."""
-    from worker import start_work
+    with _importing():
+        from worker import start_work
 
     raise click.exceptions.Exit(asyncio.run(start_work.work(_settings(None, None), say)))
 
@@ -51,9 +55,21 @@ def worker() -> None:
 @click.option("--port", type=click.IntRange(0, 65535), help="Port of /v1; 0 takes a free one.")
 def serve(host: str | None, port: int | None) -> None:
     """Run the process that answers: /v1, alerts, notices."""
-    from worker import start
+    with _importing():
+        from worker import start
 
     raise click.exceptions.Exit(asyncio.run(start.serve(_settings(host, port), bring, say)))
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """Import without collecting garbage: what modules make stays, and to look through it is a quarter of a start."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 def _settings(host: str | None, port: int | None) -> Any:
