@@ -59,7 +59,7 @@ class MlServer:
             ServerFailed: It ended, or did not answer in time.
         """
         self._write()
-        env = {**quiet(self._env), "PYTHONDONTWRITEBYTECODE": "1", "NO_PROXY": "127.0.0.1"}
+        env = {**quiet(self._env), "NO_PROXY": "127.0.0.1"}
         self._process = Process(
             [str(self._executable), "start", str(self._folder)],
             env,
