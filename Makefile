@@ -69,13 +69,14 @@ $(BIN)/python:
 	"$$found" -m venv $(VENV)
 
 # Touched last, so that an interrupted installation is taken up again.
+# Without resolving: the files pin everything, and some versions of pip do not hold an extra to its pin.
 $(VENV)/installed: requirements.txt requirements-build.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Stanch into $(VENV) ..."
-	@$(PIP) install --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements.txt -r requirements-build.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	@echo "Installing what the tests need ..."
-	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@

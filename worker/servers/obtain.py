@@ -205,7 +205,8 @@ def _environment(server: Server, folder: Path, ran: _Ran) -> str:
     if why:
         return why
     pip = [str(partial / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    install = [*pip, "--cache-dir", str(downloads), "install", "--no-compile", "--require-hashes"]
+    # Without resolving: the file pins everything.
+    install = [*pip, "--cache-dir", str(downloads), "install", "--no-compile", "--no-deps", "--require-hashes"]
     why = ran.command(what, [*install, "-r", str(requirements)], PYTHONPATH="")
     if why:
         return why
