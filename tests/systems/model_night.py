@@ -114,7 +114,7 @@ class Night:
             for gate in status["waiting"]:
                 if gate["step"] not in skip and not gate["step"].startswith("@undo"):
                     await self.answer(gate)
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
 
     async def _status(self) -> dict[str, Any]:
         """The live status; while no worker is there to say it, nothing."""

@@ -29,6 +29,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelRange]:
 async def stage(worker_env: Any, world: ModelRange) -> AsyncIterator[Stage]:
     """An installation whose systems are the range's."""
     systems = systems_of(world, worker_env.settings, worker_env.settings.home)
+    served = {world.site.served(name)["version"] for name in ("replica1", "replica2")}
+    assert (world.site.looker.alias("champion"), served) == ("5", {"5"}), "the test before left the world contained"
     async with worker_env.workers(catalog=CATALOG, systems=systems):
         yield Stage(worker_env)
 
