@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.exceptions import ApplicationError
 
 from activities.errors import AuthFailed, Rejected, Unavailable
 from activities.systems.serving.client import connect, connect_reading
@@ -107,6 +108,36 @@ async def test_a_replica_that_does_not_answer_is_never_fine(serving: Bench, site
     assert any("did not answer" in warning for warning in probed.warnings)
     listed = await serving.apply("serving.list_models")
     assert listed.output == {"models": [MODEL], "replicas": 2, "complete": False}
+
+
+async def test_a_canary_is_asked_for_itself_and_is_no_replica(site: Site, empty_database: Path, tmp_path: Path) -> None:
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    first, second = site.client().config.replicas
+    serving = Bench(site.client(replicas=[first], canaries=[second]), store, "serving")
+    site.registry.champion = "2"
+    serving.client.load(serving.client.canaries[0], MODEL)
+    canary = await serving.apply("serving.probe_canary", model=MODEL, version="2")
+    assert (canary.output["matching"], canary.output["versions"], canary.output["replicas"]) == (True, ["2"], 1)
+    old = await serving.apply("serving.probe_canary", model=MODEL, version="5")
+    assert old.output["matching"] is False
+    rest = await serving.apply("serving.probe_model", model=MODEL, version="5")
+    assert (rest.output["matching"], rest.output["replicas"]) == (True, 1)
+    site.fronts[1].add("drop_before", times=0)
+    silent = await serving.apply("serving.probe_canary", model=MODEL, version="2")
+    assert (silent.output["matching"], silent.output["unreachable"]) == (False, 1)
+    store.close()
+
+
+async def test_without_a_canary_none_is_proven(serving: Bench) -> None:
+    with pytest.raises(ApplicationError, match=r"systems\.serving\.canaries"):
+        await serving.apply("serving.probe_canary", model=MODEL)
+
+
+def test_a_canary_among_the_replicas_is_refused(site: Site) -> None:
+    first, second = site.client().config.replicas
+    with pytest.raises(AuthFailed, match="canary is named among the replicas"):
+        site.client(replicas=[first, second], canaries=[second])
 
 
 async def test_what_the_replicas_know_is_secured(serving: Bench) -> None:

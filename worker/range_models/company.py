@@ -19,7 +19,7 @@ from worker.range_models.crm import write_scores
 from worker.range_models.inputs import inputs_of, said_of
 from worker.range_models.plan import GOOD, OURS, PARTNER, THIEF, Plan, make_plan
 from worker.range_models.registry import thresholds
-from worker.range_models.site import REPLICAS, Site
+from worker.range_models.site import CANARY, REPLICAS, Site
 
 
 class ModelRange(Range):
@@ -68,7 +68,11 @@ class ModelRange(Range):
                 "thresholds": str(thresholds(folder, self.plan)),
                 "signing": site.keys.settings(),
             },
-            "serving": {"replicas": [fronts[name] for name in REPLICAS], "token": ours},
+            "serving": {
+                "replicas": [fronts[name] for name in REPLICAS],
+                "canaries": [fronts[CANARY]],
+                "token": ours,
+            },
             "gateway": site.edge.settings(fronts["opa"], site.certificates[OURS], ours),
             "aws": aws,
             "sagemaker": aws,
@@ -129,7 +133,7 @@ class ModelRange(Range):
         found: dict[str, Any] = super().state()
         found |= {
             "mlflow": site.looker.view(),
-            "serving": {name: site.served(name) for name in (*REPLICAS, "canary")},
+            "serving": {name: site.served(name) for name in (*REPLICAS, CANARY)},
             "gateway": site.edge.view(),
             "aws": site.cloud.view(),
             "vault": site.store.view(),

@@ -241,7 +241,7 @@ class Site:
     def _open_fronts(self) -> None:
         tokens = self.plan.actors("stanch")
         self._front("mlflow", wires.mlflow(tokens), self.mlflow_url).open()
-        for name in REPLICAS:
+        for name in (*REPLICAS, CANARY):
             self._front(name, wires.serving(name, tokens), self.replicas[name]).open()
         self._front("opa", wires.opa(tokens), self.edge.opa).open()
         self._front("training", wires.training(tokens), self.training_url).open()

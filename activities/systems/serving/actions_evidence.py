@@ -1,16 +1,16 @@
 """Serving actions that look: what each replica knows, and what it really answers with."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from activities.action import Action, Applied, Params, Proposal, Result, action
 from activities.context import ActionContext
-from activities.errors import ConnectorError
+from activities.errors import ConnectorError, Rejected
 from activities.systems.serving.declared import OWNER, STATE, OneModel
-from activities.systems.serving.models import agreeing
+from activities.systems.serving.models import Served, agreeing
 from playbooks.contract import Risk
 
 
@@ -86,32 +86,53 @@ class ProbeModel(Action[ProbeModelParams, Probed]):
 
     def apply(self, params: ProbeModelParams, ctx: ActionContext, proposal: Proposal) -> Applied[Probed]:
         """One inference each. A replica that does not answer, or does not say its digest, never counts as fine."""
-        answers = ctx.client.ask_all(params.model)
-        keep_lines(ctx, map(asdict, answers), "serving.probe.jsonl")
-        serving = [one for one in answers if one.state == "serving"]
-        silent = [one for one in answers if one.state == "unreachable"]
-        right = [one for one in answers if one.is_exactly(params.version, params.digest)]
-        warnings = []
-        if silent:
-            warnings.append(f"{len(silent)} of {len(answers)} replicas did not answer; what they serve is not known")
-        untold = [one for one in serving if not one.digest]
-        if untold:
-            warnings.append(f"{len(untold)} replicas do not report the digest of what they loaded")
-        exact = params.version is not None or params.digest is not None
-        return Applied(
-            Probed(
-                matching=len(right) == len(answers) and (exact or agreeing(answers)),
-                versions=sorted({one.version for one in serving if one.version}),
-                digests=sorted({one.digest for one in serving if one.digest}),
-                replicas=len(answers),
-                serving=len(serving),
-                unreachable=len(silent),
-            ),
-            summary=f"{len(right)} of {len(answers)} replicas serve it"
-            + (" as asked" if exact else "")
-            + (f", {len(silent)} do not answer" if silent else ""),
-            warnings=tuple(warnings),
-        )
+        return _probed(ctx.client.ask_all(params.model), params, ctx, "replicas")
+
+
+class ProbeCanaryParams(ProbeModelParams):
+    """Which model, and what every canary should serve; without either all have to agree."""
+
+
+@action("serving.probe_canary", risk=Risk.READ, owner=OWNER, scopes=("infer",), timeout=timedelta(minutes=5))
+class ProbeCanary(Action[ProbeCanaryParams, Probed]):
+    """Ask every canary as a customer which version it serves."""
+
+    def apply(self, params: ProbeCanaryParams, ctx: ActionContext, proposal: Proposal) -> Applied[Probed]:
+        """One inference each, before customers are sent there. The outputs are of canaries, not of replicas."""
+        if not ctx.client.canaries:
+            raise Rejected(
+                "No canary is named for this worker. Nothing was asked. Name them: systems.serving.canaries."
+            )
+        answers = [ctx.client.ask(canary, params.model) for canary in ctx.client.canaries]
+        return _probed(answers, params, ctx, "canaries")
+
+
+def _probed(answers: Sequence[Served], params: ProbeModelParams, ctx: ActionContext, noun: str) -> Applied[Probed]:
+    keep_lines(ctx, map(asdict, answers), "serving.probe.jsonl")
+    serving = [one for one in answers if one.state == "serving"]
+    silent = [one for one in answers if one.state == "unreachable"]
+    right = [one for one in answers if one.is_exactly(params.version, params.digest)]
+    warnings = []
+    if silent:
+        warnings.append(f"{len(silent)} of {len(answers)} {noun} did not answer; what they serve is not known")
+    untold = [one for one in serving if not one.digest]
+    if untold:
+        warnings.append(f"{len(untold)} {noun} do not report the digest of what they loaded")
+    exact = params.version is not None or params.digest is not None
+    return Applied(
+        Probed(
+            matching=len(right) == len(answers) and (exact or agreeing(answers)),
+            versions=sorted({one.version for one in serving if one.version}),
+            digests=sorted({one.digest for one in serving if one.digest}),
+            replicas=len(answers),
+            serving=len(serving),
+            unreachable=len(silent),
+        ),
+        summary=f"{len(right)} of {len(answers)} {noun} serve it"
+        + (" as asked" if exact else "")
+        + (f", {len(silent)} do not answer" if silent else ""),
+        warnings=tuple(warnings),
+    )
 
 
 def keep_lines(ctx: ActionContext, rows: Iterable[Mapping[str, Any]], name: str) -> None:
@@ -120,4 +141,4 @@ def keep_lines(ctx: ActionContext, rows: Iterable[Mapping[str, Any]], name: str)
     ctx.put(lines.encode(), name=name, media_type="application/jsonl")
 
 
-ACTIONS = (ListModels, ProbeModel)
+ACTIONS = (ListModels, ProbeModel, ProbeCanary)

@@ -72,10 +72,10 @@ class Serving:
     def __init__(self, config: ServingConfig, vault: Vault, *, reading: bool = False) -> None:
         self.config = config
         self._vault, self._reading = vault, reading
-        self._urls = {urlsplit(url).netloc + urlsplit(url).path: url for url in config.replicas}
+        self._urls = {_name(url): url for url in (*config.replicas, *config.canaries)}
         self._http = httpx.Client(
             # Reading the authorities takes a while, and is for nothing where no replica has a certificate.
-            verify=any(url.startswith("https:") for url in config.replicas),
+            verify=any(url.startswith("https:") for url in self._urls.values()),
             timeout=httpx.Timeout(config.read_timeout, connect=config.connect_timeout),
             follow_redirects=False,
             trust_env=False,
@@ -84,7 +84,12 @@ class Serving:
     @property
     def replicas(self) -> tuple[str, ...]:
         """Names of all replicas, in the order of the settings."""
-        return tuple(self._urls)
+        return tuple(map(_name, self.config.replicas))
+
+    @property
+    def canaries(self) -> tuple[str, ...]:
+        """Names of the canaries, which get a new version first; they are no replicas."""
+        return tuple(map(_name, self.config.canaries))
 
     def close(self) -> None:
         """Close the connections."""
@@ -276,6 +281,11 @@ def _lost(replica: str, doing: str, status: int | None = None) -> Ambiguous:
 
 def _strange(replica: str, doing: str) -> Unavailable:
     return Unavailable(f"{replica} gave an answer that is not understood ({doing}). Nothing was changed.")
+
+
+def _name(url: str) -> str:
+    parts = urlsplit(url)
+    return parts.netloc + parts.path
 
 
 def _path(model: str) -> str:

@@ -44,6 +44,8 @@ class ServingConfig(BaseModel):
 
     replicas: tuple[str, ...] = Field(min_length=1, max_length=100)
     """``https://HOST[:PORT]`` of each; ``http`` too, since model servers stand in a network of their own."""
+    canaries: tuple[str, ...] = Field(default=(), max_length=100)
+    """Model servers that get a new version first, each by its own address; none of them is one of ``replicas``."""
     token: str | None = None
     """Reference of the bearer token that is sent to every replica."""
     probes: dict[str, Probe] = Field(default={})
@@ -61,7 +63,7 @@ class ServingConfig(BaseModel):
     """How long a replica is given, after it said yes, until its answers have to be the new ones. MLServer and Triton
     answer a load when it is done; a server that answers at once needs longer."""
 
-    @field_validator("replicas")
+    @field_validator("replicas", "canaries")
     @classmethod
     def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         found = []
@@ -82,8 +84,10 @@ class ServingConfig(BaseModel):
         return text
 
     @model_validator(mode="after")
-    def _token_in_the_open(self) -> "ServingConfig":
-        open_ones = [url for url in self.replicas if urlsplit(url).scheme == "http"]
+    def _places(self) -> "ServingConfig":
+        if set(self.replicas) & set(self.canaries):
+            raise ValueError("a canary is named among the replicas")
+        open_ones = [url for url in (*self.replicas, *self.canaries) if urlsplit(url).scheme == "http"]
         if self.token and not all(urlsplit(url).hostname in LOOPBACK for url in open_ones):
             raise ValueError("a token is sent by https only, or on this machine")
         return self
