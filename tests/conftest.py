@@ -30,12 +30,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="append", default=[], choices=sorted(LIVE), help="also test on a real server")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """``-n auto``: one process more than processors, for many tests wait; without pause all of them are used."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what needs a server that was not named; a named one that is not there fails."""
     asked = set(config.getoption("--live"))

@@ -246,3 +246,8 @@ def to_stderr(line: str) -> None:
     """Tell on standard error, where it does not disturb a document on standard output."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    # Once, before processes that all need it start at the same time.
+    asyncio.run(Obtain(os.environ, to_stderr).server())
