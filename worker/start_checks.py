@@ -12,6 +12,8 @@ import httpx
 
 from activities.catalog import CATALOG
 from playbooks.compile import validate
+from playbooks.model import Playbook
+from playbooks.model_steps import ActionStep, RunStep
 from playbooks.policy import idle
 from worker.alerts.sources import Source, Sources
 from worker.cli.client import SERVER_FILE, written
@@ -229,17 +231,38 @@ def _people(settings: Settings) -> Finding:
     return guarded("people", check, "`stanch people add NAME --role ROLE`")
 
 
+def _usable(settings: Settings) -> list[Playbook]:
+    """Playbooks that act on configured systems only, and what they run; a part that others run counts with them."""
+    known = {source.playbook.id: source.playbook for source in sources(library(settings))}
+    runs = {id_: [s.run.playbook for _, s in book.walk() if isinstance(s, RunStep)] for id_, book in known.items()}
+    parts = {id_ for each in runs.values() for id_ in each}
+    found: dict[str, Playbook] = {}
+    for id_, book in known.items():
+        if id_ in parts and not book.starts_on:
+            continue
+        whole, todo = {id_}, [id_]
+        while todo:
+            new = [each for each in runs.get(todo.pop(), ()) if each not in whole]
+            whole.update(new)
+            todo += new
+        books = [known[each] for each in sorted(whole) if each in known]
+        actions = [step.action for each in books for _, step in each.walk() if isinstance(step, ActionStep)]
+        if all(action.partition(".")[0] in settings.file.systems for action in actions):
+            found |= {each.id: each for each in books}
+    return list(found.values())
+
+
 def _quorums(settings: Settings) -> Iterator[tuple[set[str], int, str]]:
     """Roles, of which so many people are waited for, and where."""
-    for source in sources(library(settings)):
-        for _, step in source.playbook.walk():
+    for playbook in _usable(settings):
+        for _, step in playbook.walk():
             by, owner = getattr(step, "by", None), getattr(step, "owner", None)
             if by is not None and by.each:
-                yield from (({role}, count, source.playbook.id) for role, count in by.each.items())
+                yield from (({role}, count, playbook.id) for role, count in by.each.items())
             elif by is not None:
-                yield set(by.roles), by.count, source.playbook.id
+                yield set(by.roles), by.count, playbook.id
             if owner:
-                yield {owner}, 1, source.playbook.id
+                yield {owner}, 1, playbook.id
 
 
 async def _server(settings: Settings) -> Finding:
