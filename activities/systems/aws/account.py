@@ -12,8 +12,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from activities.errors import AuthFailed, ConnectorError
 from activities.ports import Vault
 from activities.systems.aws.answers import Answer, WriteRefused, mapped
@@ -197,22 +195,6 @@ def _loader() -> Any:
     import botocore.loaders
 
     return botocore.loaders.create_loader()
-
-
-def read_config(config: Mapping[str, Any] | AwsConfig, system: str) -> AwsConfig:
-    """Settings of a system as a model.
-
-    Raises:
-        AuthFailed: They cannot be used; the message says which.
-    """
-    if isinstance(config, AwsConfig):
-        return config
-    try:
-        return AwsConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.{system}: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
 
 
 def identity_of(account: str, arn: str) -> Identity:

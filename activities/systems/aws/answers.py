@@ -7,9 +7,9 @@ nothing but the code is kept: messages name people, keys and policies.
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
+from activities.connecting import wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -161,8 +161,7 @@ def of_answer(answer: Any, doing: str, *, write: bool) -> ConnectorError:
     status = int(meta.get("HTTPStatusCode") or 0)
     said = f"AWS, {doing}: {status} {code}".rstrip()
     if code in THROTTLED or status == 429:
-        after = str((meta.get("HTTPHeaders") or {}).get("retry-after", ""))
-        wait = timedelta(seconds=min(int(after), 3600)) if after.isdigit() else None
+        wait = wait_of(meta.get("HTTPHeaders"), "retry-after")
         return RateLimited(f"{said}. Nothing was changed; it is tried again later.", wait)
     if code in DEAD_KEY or code in BAD_SIGNATURE or code in NO_CREDENTIALS:
         return AuthFailed(

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from activities.connecting import settings_of
 from activities.errors import AuthFailed, NotFound, Rejected
 from activities.ports import Vault
-from activities.systems.aws.account import Account, Credential, pinged, read_config
+from activities.systems.aws.account import Account, Credential, pinged
 from activities.systems.aws.answers import BAD_SIGNATURE, DEAD_KEY, DENIED, SKEWED, code_of, mapped, of_answer
 from activities.systems.aws.config import AwsConfig
 from activities.systems.aws.models import CURRENT, AccessKey, KmsKey, Secret, document_of, instant_of
@@ -32,7 +33,7 @@ def connect(config: Mapping[str, Any] | AwsConfig, vault: Vault) -> "Aws":
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    return Aws(read_config(config, "aws"), vault)
+    return Aws(settings_of(AwsConfig, "aws", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | AwsConfig, vault: Vault) -> "Aws":
@@ -41,7 +42,7 @@ def connect_reading(config: Mapping[str, Any] | AwsConfig, vault: Vault) -> "Aws
     Raises:
         AuthFailed: As of ``connect``.
     """
-    return Aws(read_config(config, "aws"), vault, reading=True)
+    return Aws(settings_of(AwsConfig, "aws", config), vault, reading=True)
 
 
 class Aws(Account):

@@ -8,9 +8,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import ValidationError
-
-from activities.errors import AuthFailed, NotFound, Rejected
+from activities.connecting import settings_of
+from activities.errors import NotFound, Rejected
 from activities.ports import Vault
 from activities.systems.gateway import log, models
 from activities.systems.gateway.config import GatewayConfig
@@ -29,7 +28,7 @@ def connect(config: Mapping[str, Any] | GatewayConfig, vault: Vault) -> "Gateway
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    return Gateway(_read(config), vault)
+    return Gateway(settings_of(GatewayConfig, "gateway", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | GatewayConfig, vault: Vault) -> "Gateway":
@@ -38,18 +37,7 @@ def connect_reading(config: Mapping[str, Any] | GatewayConfig, vault: Vault) -> 
     Raises:
         AuthFailed: As of ``connect``.
     """
-    return Gateway(_read(config), vault, reading=True)
-
-
-def _read(config: Mapping[str, Any] | GatewayConfig) -> GatewayConfig:
-    if isinstance(config, GatewayConfig):
-        return config
-    try:
-        return GatewayConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.gateway: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
+    return Gateway(settings_of(GatewayConfig, "gateway", config), vault, reading=True)
 
 
 class Gateway:

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from activities.errors import AuthFailed, Rejected
+from activities.connecting import settings_of
+from activities.errors import Rejected
 from activities.ports import Vault
 from activities.systems.inference.config import InferenceConfig
 from activities.systems.inference.files import Line, LogFile, Reading, files_of, lines_of
@@ -18,14 +17,7 @@ def connect(config: Mapping[str, Any] | InferenceConfig, vault: Vault) -> "Infer
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    if isinstance(config, InferenceConfig):
-        return InferenceLogs(config)
-    try:
-        return InferenceLogs(InferenceConfig.model_validate(config))
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.inference: {place}: {first['msg']}. Nothing was read. Mend the settings.") from None
+    return InferenceLogs(settings_of(InferenceConfig, "inference", config))
 
 
 connect_reading = connect

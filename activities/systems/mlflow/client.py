@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import ValidationError
-
+from activities.connecting import settings_of
 from activities.errors import AuthFailed, NotFound, Rejected, Unavailable
 from activities.ports import Vault
 from activities.systems.mlflow.config import MlflowConfig
@@ -41,7 +40,7 @@ def connect(config: Mapping[str, Any] | MlflowConfig, vault: Vault) -> "Mlflow":
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    return Mlflow(_read(config), vault)
+    return Mlflow(settings_of(MlflowConfig, "mlflow", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | MlflowConfig, vault: Vault) -> "Mlflow":
@@ -50,18 +49,7 @@ def connect_reading(config: Mapping[str, Any] | MlflowConfig, vault: Vault) -> "
     Raises:
         AuthFailed: As of ``connect``.
     """
-    return Mlflow(_read(config), vault, reading=True)
-
-
-def _read(config: Mapping[str, Any] | MlflowConfig) -> MlflowConfig:
-    if isinstance(config, MlflowConfig):
-        return config
-    try:
-        return MlflowConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.mlflow: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
+    return Mlflow(settings_of(MlflowConfig, "mlflow", config), vault, reading=True)
 
 
 class Mlflow:

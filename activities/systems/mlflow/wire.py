@@ -3,11 +3,11 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import httpx
 
+from activities.connecting import wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -23,7 +23,6 @@ from activities.errors import (
 from activities.systems.mlflow.config import MlflowConfig
 
 READS = ("GET",)
-LONGEST_WAIT = 3600
 
 
 class NotSent(Exception):
@@ -163,7 +162,7 @@ def of_answer(answer: httpx.Response, doing: str, *, write: bool) -> ConnectorEr
     if status == 403:
         return Forbidden(f"{said}. Stanch's account lacks a permission on the model. Nothing was done.")
     if status == 429 or code == "REQUEST_LIMIT_EXCEEDED":
-        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", _retry_after(answer))
+        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", wait_of(answer.headers))
     if status == 404 and not code:
         return Rejected(f"{said}. This server does not know the request: is it MLflow 2.3 or newer? Nothing was done.")
     if status == 404 or code == "RESOURCE_DOES_NOT_EXIST":
@@ -204,8 +203,3 @@ def _object(answer: httpx.Response, doing: str, *, write: bool) -> dict[str, Any
 
 def _lost(doing: str) -> Ambiguous:
     return Ambiguous(f"The answer of MLflow was lost ({doing}): it may have been done. It is read back first.")
-
-
-def _retry_after(answer: httpx.Response) -> timedelta | None:
-    text = answer.headers.get("Retry-After", "")
-    return timedelta(seconds=min(int(text), LONGEST_WAIT)) if text.isdigit() else None

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from activities.connecting import settings_of
 from activities.errors import NotFound, Rejected
 from activities.ports import Vault
-from activities.systems.aws.account import Account, pinged, read_config
+from activities.systems.aws.account import Account, pinged
 from activities.systems.aws.config import AwsConfig
 from activities.systems.aws.models import instant_of
 
@@ -51,7 +52,7 @@ def connect(config: Mapping[str, Any] | AwsConfig, vault: Vault) -> "SageMaker":
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    return SageMaker(read_config(config, "sagemaker"), vault)
+    return SageMaker(settings_of(AwsConfig, "sagemaker", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | AwsConfig, vault: Vault) -> "SageMaker":
@@ -60,7 +61,7 @@ def connect_reading(config: Mapping[str, Any] | AwsConfig, vault: Vault) -> "Sag
     Raises:
         AuthFailed: As of ``connect``.
     """
-    return SageMaker(read_config(config, "sagemaker"), vault, reading=True)
+    return SageMaker(settings_of(AwsConfig, "sagemaker", config), vault, reading=True)
 
 
 class SageMaker(Account):

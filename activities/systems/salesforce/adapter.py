@@ -13,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from simple_salesforce.exceptions import SalesforceError
 from urllib3.exceptions import NewConnectionError
 
+from activities.connecting import wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -186,7 +187,8 @@ def of_answer(
             f"{said}. The org's API limit is used up. Nothing was changed; it is tried again later.", LIMIT_PAUSE
         )
     if status == 429:
-        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", _retry_after(session))
+        headers = session.last.headers if session is not None and session.last is not None else None
+        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", wait_of(headers))
     if code == LOCKED:
         return Unavailable(f"{said}. Somebody else was writing the same row. Nothing was changed.")
     if status == 403:
@@ -232,8 +234,3 @@ def _lost(doing: str) -> Ambiguous:
 def _never_connected(error: requests.exceptions.ConnectionError) -> bool:
     reason = getattr(error.args[0], "reason", None) if error.args else None
     return isinstance(reason, NewConnectionError)
-
-
-def _retry_after(session: PinnedSession | None) -> timedelta | None:
-    text = session.last.headers.get("Retry-After", "") if session and session.last is not None else ""
-    return timedelta(seconds=min(int(text), 3600)) if text.isdigit() else None

@@ -11,12 +11,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from simple_salesforce.api import Salesforce as RestClient
 from simple_salesforce.exceptions import SalesforceExpiredSession
 from simple_salesforce.format import format_soql
 
-from activities.errors import AuthFailed, Forbidden, NotFound, Rejected
+from activities.connecting import settings_of
+from activities.errors import Forbidden, NotFound, Rejected
 from activities.ports import Vault
 from activities.systems.salesforce.adapter import (
     Expired,
@@ -51,7 +51,7 @@ def connect(config: Mapping[str, Any] | SalesforceConfig, vault: Vault) -> "Sale
     Raises:
         AuthFailed: The settings of the org cannot be used; the message says which.
     """
-    return Salesforce(_read(config), vault)
+    return Salesforce(settings_of(SalesforceConfig, "salesforce", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | SalesforceConfig, vault: Vault) -> "Salesforce":
@@ -63,19 +63,8 @@ def connect_reading(config: Mapping[str, Any] | SalesforceConfig, vault: Vault) 
     Raises:
         AuthFailed: As of ``connect``.
     """
-    config = _read(config)
+    config = settings_of(SalesforceConfig, "salesforce", config)
     return Salesforce(config.for_reading(), vault, session=ReadingSession, acts_as=config.username)
-
-
-def _read(config: Mapping[str, Any] | SalesforceConfig) -> SalesforceConfig:
-    if isinstance(config, SalesforceConfig):
-        return config
-    try:
-        return SalesforceConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.salesforce: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
 
 
 class Salesforce:

@@ -9,14 +9,13 @@ that it names or none.
 import json
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 from urllib.parse import quote, urlsplit
 from uuid import uuid4
 
 import httpx
-from pydantic import ValidationError
 
+from activities.connecting import settings_of, wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -45,23 +44,12 @@ def connect(config: Mapping[str, Any] | ServingConfig, vault: Vault) -> "Serving
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    return Serving(_read(config), vault)
+    return Serving(settings_of(ServingConfig, "serving", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | ServingConfig, vault: Vault) -> "Serving":
     """A client that can only look: loads and unloads are refused before they leave this process."""
-    return Serving(_read(config), vault, reading=True)
-
-
-def _read(config: Mapping[str, Any] | ServingConfig) -> ServingConfig:
-    if isinstance(config, ServingConfig):
-        return config
-    try:
-        return ServingConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.serving: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
+    return Serving(settings_of(ServingConfig, "serving", config), vault, reading=True)
 
 
 class Serving:
@@ -260,15 +248,10 @@ def _of_answer(replica: str, doing: str, answer: httpx.Response, *, write: bool)
     if status == 409:
         return Conflict(f"{said}. Nothing was changed.")
     if status == 429:
-        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", _retry_after(answer))
+        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", wait_of(answer.headers))
     if status >= 500:
         return _lost(replica, doing, status) if write else Unavailable(f"{said}. Nothing was changed.")
     return Rejected(f"{said}. Nothing was done.")
-
-
-def _retry_after(answer: httpx.Response) -> timedelta | None:
-    text = answer.headers.get("retry-after", "")
-    return timedelta(seconds=min(int(text), 3600)) if text.isdigit() else None
 
 
 def _lost(replica: str, doing: str, status: int | None = None) -> Ambiguous:

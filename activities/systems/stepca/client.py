@@ -13,8 +13,8 @@ import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from jwt.exceptions import PyJWTError
-from pydantic import ValidationError
 
+from activities.connecting import settings_of
 from activities.errors import Ambiguous, AuthFailed, ConnectorError, Forbidden, NotFound, Rejected, Unavailable
 from activities.ports import Vault
 from activities.systems.stepca import pki
@@ -43,7 +43,7 @@ def connect(config: Mapping[str, Any] | StepCaConfig, vault: Vault) -> "StepCa":
     Raises:
         AuthFailed: The settings or the root certificate cannot be used; the message says which.
     """
-    return StepCa(_read(config), vault)
+    return StepCa(settings_of(StepCaConfig, "stepca", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | StepCaConfig, vault: Vault) -> "StepCa":
@@ -52,18 +52,7 @@ def connect_reading(config: Mapping[str, Any] | StepCaConfig, vault: Vault) -> "
     Raises:
         AuthFailed: As of ``connect``.
     """
-    return StepCa(_read(config), vault, reading=True)
-
-
-def _read(config: Mapping[str, Any] | StepCaConfig) -> StepCaConfig:
-    if isinstance(config, StepCaConfig):
-        return config
-    try:
-        return StepCaConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.stepca: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
+    return StepCa(settings_of(StepCaConfig, "stepca", config), vault, reading=True)
 
 
 class StepCa:

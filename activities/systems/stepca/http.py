@@ -1,11 +1,11 @@
 """The one way out to step-ca: the root pinned, time-outs, no proxy, no redirect, errors mapped once."""
 
 import ssl
-from datetime import timedelta
 from typing import Any
 
 import httpx
 
+from activities.connecting import wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -110,9 +110,7 @@ def _of(response: httpx.Response, doing: str, *, write: bool) -> ConnectorError:
     if status == 409:
         return Conflict(f"{said}. Nothing was changed.")
     if status == 429:
-        pause = response.headers.get("Retry-After", "")
-        after = timedelta(seconds=min(int(pause), 3600)) if pause.isdigit() else None
-        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", after)
+        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", wait_of(response.headers))
     if status == 501:
         return Rejected(f"{said}. This authority does not know that request. Nothing was done.")
     if status >= 500:

@@ -1,13 +1,12 @@
 """The client of one training service, as ``docs/job-api.md`` has it. Synchronous, safe to use from any thread."""
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
-from pydantic import ValidationError
 
+from activities.connecting import settings_of, wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -43,7 +42,7 @@ def connect(config: Mapping[str, Any] | TrainingConfig, vault: Vault) -> "Traini
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    read = _read(config)
+    read = settings_of(TrainingConfig, "training", config)
     return Training(read, vault.get(read.token))
 
 
@@ -53,19 +52,8 @@ def connect_reading(config: Mapping[str, Any] | TrainingConfig, vault: Vault) ->
     Raises:
         AuthFailed: As of ``connect``.
     """
-    read = _read(config)
+    read = settings_of(TrainingConfig, "training", config)
     return Training(read, vault.get(read.reading_token or read.token), reading=True)
-
-
-def _read(config: Mapping[str, Any] | TrainingConfig) -> TrainingConfig:
-    if isinstance(config, TrainingConfig):
-        return config
-    try:
-        return TrainingConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.training: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
 
 
 class Training:
@@ -229,7 +217,7 @@ def _refusal(answer: httpx.Response, doing: str, *, write: bool) -> ConnectorErr
     if status in (409, 412) or code == "key_reused":
         return Conflict(f"{said}. Nothing was changed. {hint}".rstrip())
     if status == 429:
-        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", _retry_after(answer))
+        return RateLimited(f"{said}. Nothing was changed; it is tried again later.", wait_of(answer.headers))
     if (status, code) == (503, "not_ready"):
         # The contract: with this code nothing was begun. A proxy's 503 says no such thing.
         return Unavailable(f"{said}. The service is not ready. Nothing was changed.")
@@ -244,8 +232,3 @@ def _code(answer: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):
         return ""
     return code if isinstance(code, str) and code.isascii() and code.replace("_", "").isalnum() else ""
-
-
-def _retry_after(answer: httpx.Response) -> timedelta | None:
-    text = answer.headers.get("Retry-After", "")
-    return timedelta(seconds=min(int(text), 3600)) if text.isdigit() else None

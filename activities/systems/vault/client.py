@@ -4,9 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
-from activities.errors import AuthFailed, NotFound, Rejected, Unavailable
+from activities.connecting import settings_of
+from activities.errors import NotFound, Rejected, Unavailable
 from activities.ports import Vault as Secrets
 from activities.systems.vault.config import VaultConfig
 from activities.systems.vault.http import PinnedSession, ReadingSession
@@ -23,7 +22,7 @@ def connect(config: Mapping[str, Any] | VaultConfig, vault: Secrets) -> "Vault":
     Raises:
         AuthFailed: The settings cannot be used; the message says which.
     """
-    return Vault(_read(config), vault)
+    return Vault(settings_of(VaultConfig, "vault", config), vault)
 
 
 def connect_reading(config: Mapping[str, Any] | VaultConfig, vault: Secrets) -> "Vault":
@@ -32,18 +31,7 @@ def connect_reading(config: Mapping[str, Any] | VaultConfig, vault: Secrets) -> 
     Raises:
         AuthFailed: As of ``connect``.
     """
-    return Vault(_read(config), vault, session=ReadingSession)
-
-
-def _read(config: Mapping[str, Any] | VaultConfig) -> VaultConfig:
-    if isinstance(config, VaultConfig):
-        return config
-    try:
-        return VaultConfig.model_validate(config)
-    except ValidationError as error:
-        first = error.errors(include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "settings"
-        raise AuthFailed(f"systems.vault: {place}: {first['msg']}. Nothing was done. Mend the settings.") from None
+    return Vault(settings_of(VaultConfig, "vault", config), vault, session=ReadingSession)
 
 
 class Vault:

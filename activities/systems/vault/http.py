@@ -6,7 +6,6 @@ hvac reads ``VAULT_TOKEN``, ``VAULT_CACERT`` and the like where an argument is l
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
@@ -16,6 +15,7 @@ from hvac import exceptions as said
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import NewConnectionError
 
+from activities.connecting import wait_of
 from activities.errors import (
     Ambiguous,
     AuthFailed,
@@ -141,7 +141,8 @@ def mapped(doing: str, session: PinnedSession, *, write: bool) -> Iterator[None]
         raise NotFound(f"Vault, {doing}: 404. It is not there.") from None
     except said.RateLimitExceeded:
         raise RateLimited(
-            f"Vault, {doing}: 429. Nothing was changed; it is tried again later.", _after(session)
+            f"Vault, {doing}: 429. Nothing was changed; it is tried again later.",
+            wait_of(session.last.headers if session.last is not None else None),
         ) from None
     except said.VaultDown:
         if write:
@@ -195,11 +196,6 @@ def refused(doing: str) -> Forbidden:
 
 def _lost(doing: str) -> Ambiguous:
     return Ambiguous(f"The answer of Vault was lost ({doing}): it may have been done. It is read back first.")
-
-
-def _after(session: PinnedSession) -> timedelta | None:
-    text = session.last.headers.get("Retry-After", "") if session.last is not None else ""
-    return timedelta(seconds=min(int(text), 3600)) if text.isdigit() else None
 
 
 def _never_connected(error: requests.exceptions.RequestException) -> bool:
