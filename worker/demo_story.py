@@ -92,8 +92,6 @@ def evidence_first(world: World, first: Mapping[str, str]) -> Check:
     """Whether evidence was read in each system before the first effect there. ``first`` names its kind by system."""
     if not world.effects:
         return Check("evidence first", False, "there was no effect")
-    if not world.effects:
-        return Check("evidence first", False, "there was no effect")
     ok, told = True, []
     for system in sorted({effect["system"] for effect in world.effects} & set(first)):
         at = min(_instant(effect["at"]) for effect in world.effects if effect["system"] == system)
