@@ -1,7 +1,7 @@
 """Gateway: what is listed, checked and probed is what is so; a client for reading changes nothing."""
 
-import json
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
