@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from worker.range_models.company import ModelRange
+from worker.range_models.edge import PER_MINUTE
 from worker.range_models.plan import GOOD, PARTNER, THIEF, make_plan
 
 PEERS = {"STANCH_RANGE": "peers"}
@@ -85,6 +86,14 @@ def test_a_thief_who_is_blocked_at_the_gateway_is_seen_to_be_and_a_customer_who_
         runtime.change(f"del map {maps} {one}")
     # A customer who was refused once was not served all the time, whatever comes after.
     assert world.actors.ask(GOOD).served and f"{GOOD} is served all the time" in world.wrong(contained=False)
+
+
+def test_a_busy_partner_keeps_under_its_limit_however_fast_the_machine_is(world: ModelRange) -> None:
+    assert world.actors.busiest * 60 < PER_MINUTE
+    world.actors.busiest = 10.0
+    assert world.actors.rate() <= 10.0
+    # So its canary is watched for longer: enough of its requests have to reach it.
+    assert int(world.inputs_for("model-poisoned")["canary_hold"].removesuffix("s")) >= 80
 
 
 def test_what_staged_names_is_loaded_by_the_canary(world: ModelRange) -> None:

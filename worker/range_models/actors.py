@@ -10,6 +10,7 @@ import httpx
 
 from activities.systems.training.peer.customers import customers
 from worker.range_models.callers import Asked, Caller
+from worker.range_models.edge import PER_MINUTE
 from worker.range_models.history import novel
 from worker.range_models.plan import GOOD, PARTNER, THIEF
 from worker.range_models.site import CANARY, Site
@@ -17,6 +18,8 @@ from worker.range_record import Record
 
 PAUSE = 0.8
 BATCH = 40
+BUSIEST = PER_MINUTE / 60 * 2 / 3
+"""Requests a second of the partner at most: it knows its limit, and keeps well under it however fast the machine is."""
 ACTORS = {GOOD: "business", PARTNER: "business", THIEF: "attacker"}
 
 
@@ -53,6 +56,7 @@ class ModelActors:
         self.met = {name: Met() for name in ACTORS}
         self.key_worked: bool | None = None
         """Whether the stolen key worked when it was last tried."""
+        self.busiest = BUSIEST
         rng = random.Random(f"actors {site.plan.seed}")
         self._pool = [row.features for row in customers(site.plan.seed + 30, 50, site.plan.first_bad, site.plan.now)]
         self._rng = rng
@@ -125,9 +129,11 @@ class ModelActors:
             self._hurry()
 
     def _hurry(self) -> list[Asked]:
+        began = time.monotonic()
         asked = self._site.callers[PARTNER].ask_many([self._rng.choice(self._pool) for _ in range(BATCH)])
         for one in asked:
             self.met[PARTNER].enter(one)
+        self._stopped.wait(len(asked) / self.busiest - (time.monotonic() - began))
         return asked
 
     def _repeat(self, turn: Callable[[], object], pause: float) -> None:

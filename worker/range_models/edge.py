@@ -22,7 +22,8 @@ from worker.range_models.wires import runtime_effects, runtime_reads
 from worker.range_record import Record
 from worker.servers.stepca import AuthorityFiles, ClientCertificate
 
-PER_MINUTE = 3000
+PER_MINUTE = 6000
+"""What the gateway lets a client ask, in contract with each."""
 
 
 class Edge:
