@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -40,14 +40,24 @@ from playbooks.contract import (
     Risk,
     TargetSet,
 )
+from playbooks.expr_values import duration_in
 
 NAME = re.compile(r"^[a-z][a-z0-9]*\.[a-z][a-z0-9]*(_[a-z0-9]+)*$")
 
 
 class Params(BaseModel):
-    """Base of an action's parameters: nothing unknown, nothing changed."""
+    """Base of an action's parameters: nothing unknown, nothing changed. Durations also as playbooks write them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _duration(cls, value: Any, info: ValidationInfo) -> Any:
+        field = cls.model_fields[info.field_name or ""]
+        # Of text alone only an ISO 8601 duration would be one otherwise, and playbooks write 90d.
+        if isinstance(value, str) and type_name(field.annotation) == "duration":
+            return duration_in(value) or value
+        return value
 
 
 class Result(BaseModel):

@@ -2,9 +2,10 @@
 
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
+from pydantic import ValidationError
 
 from activities.action import Action, Grants, Params, Result, Targets, action, type_name
 from activities.catalog import CATALOG, Catalog
@@ -16,6 +17,11 @@ class Things(Params):
     targets: Targets
     since: datetime | None = None
     kinds: list[str] = []
+
+
+class Patience(Params):
+    longest: timedelta | None = None
+    name: str = ""
 
 
 class ThingsFound(Result):
@@ -42,6 +48,16 @@ def test_facts_come_from_the_models():
         "note": "string",
     }
     assert (facts.system, facts.queue, facts.title) == ("lab", "lab", "Find things")
+
+
+@pytest.mark.parametrize("written", ["90d", "7776000s", "P90D", 7_776_000])
+def test_a_duration_may_be_as_playbooks_write_it(written):
+    assert Patience(longest=written, name="90d") == Patience(longest=timedelta(days=90), name="90d")
+
+
+def test_what_is_no_duration_is_refused():
+    with pytest.raises(ValidationError, match="longest"):
+        Patience(longest="soon")
 
 
 @pytest.mark.parametrize(
