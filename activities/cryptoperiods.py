@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
 
+from playbooks.contract import MAX_LITERAL_TARGETS
+
 SOURCE = "NIST SP 800-57 Part 1 Rev. 5, Table 1"
 
 
@@ -117,12 +119,19 @@ class KeyAge:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is said of one key: ``reason`` is a sentence; ``due`` is when it has, or had, to be replaced."""
+    """What is said of one key.
+
+    Attributes:
+        reason: A sentence.
+        due: When it has, or had, to be replaced.
+        reading: It is overdue only because it still reads with older material; a new version does not mend that.
+    """
 
     key: KeyAge
     overdue: bool
     reason: str
     due: datetime | None = None
+    reading: bool = False
 
     def row(self) -> dict[str, str | bool]:
         """As a row of a report or of a target set."""
@@ -136,6 +145,12 @@ class Judgement:
             "reason": self.reason,
             **dates,
         }
+
+
+def renewable(judged: Iterable[Judgement], *kinds: KeyKind) -> list[str]:
+    """Ids of the overdue keys of these kinds that new material mends, at most 500: what one ``for_each`` takes."""
+    found = [one.key.id for one in judged if one.overdue and not one.reading and one.key.kind in kinds]
+    return found[:MAX_LITERAL_TARGETS]
 
 
 def judge(keys: Iterable[KeyAge], at: datetime, at_most: timedelta | None = None) -> list[Judgement]:
@@ -174,6 +189,7 @@ def _judge(key: KeyAge, at: datetime, at_most: timedelta | None) -> Judgement:
             True,
             f"Material {_days(old)} old can still be read with; {SOURCE} row {period.row}: {period.said[1]}.",
             read_until,
+            reading=True,
         )
     if due is None:
         return Judgement(key, False, f"In use for {_days(at - since)}; {rule}.")

@@ -124,11 +124,17 @@ async def test_what_is_in_use_for_too_long_is_found(aws, aws_bench):
         late = await aws_bench.run(aws_bench.call("aws.check_cryptoperiods", {}, step="late"))
         assert {row["id"] for row in aws_bench.rows(late.output["targets"])} == {user.id, secret}
         assert late.output["overdue"] == 2, "the KMS key was rotated since"
+        assert late.output["kms_keys"] == []
         report = aws_bench.files()["aws.cryptoperiods.jsonl"].splitlines()
         assert json.loads(report[0])["overdue"] and "NIST SP 800-57" in json.loads(report[0])["reason"]
     else:
         strict = aws_bench.call("aws.check_cryptoperiods", {"at_most": "PT0.001S"}, step="strict")
-        assert mine <= {row["id"] for row in aws_bench.rows((await aws_bench.run(strict)).output["targets"])}
+        found = await aws_bench.run(strict)
+        assert mine <= {row["id"] for row in aws_bench.rows(found.output["targets"])}
+        assert key in found.output["kms_keys"] and not {user.id, secret} & set(found.output["kms_keys"])
+        aws.admin.enable_kms(key, enabled=False)
+        off = await aws_bench.run(aws_bench.call("aws.check_cryptoperiods", {"at_most": "PT0.001S"}, step="off"))
+        assert key not in {row["id"] for row in aws_bench.rows(off.output["targets"])}, "it is in use for nothing"
 
 
 async def test_keys_that_may_not_be_read_make_the_check_incomplete(aws, aws_bench):

@@ -137,6 +137,7 @@ async def test_overdue_keys_are_found_with_their_reason(site: VaultSite, bench: 
     kinds = {row["id"].partition(":")[0]: row["reason"] for row in bench.rows(late.output["targets"])}
     assert late.output["overdue"] == 3 and set(kinds) == {"transit", "secret", "secret_id"}
     assert all("rule of this house" in reason for reason in kinds.values())
+    assert (fine.output["transit_keys"], late.output["transit_keys"]) == ([], ["scores"])
 
 
 def test_old_material_is_seen_until_it_no_longer_decrypts(simulated_vault: tuple[VaultPeer, str]) -> None:

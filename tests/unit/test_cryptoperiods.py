@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.cryptoperiods import TABLE, KeyAge, KeyKind, after, judge
+from activities.cryptoperiods import TABLE, KeyAge, KeyKind, after, judge, renewable
 
 NOW = datetime(2026, 3, 14, 3, 0, tzinfo=UTC)
 
@@ -75,6 +75,19 @@ def test_an_unknown_or_future_age_is_overdue_and_says_so() -> None:
     judged = {found.key.id: found for found in judge([unknown, future], NOW)}
     assert judged["a"].overdue and "Nobody knows" in judged["a"].reason
     assert judged["b"].overdue and "future" in judged["b"].reason
+
+
+def test_only_keys_that_new_material_mends_are_renewable() -> None:
+    used_up = aged(KeyKind.KEY_WRAPPING, 800)
+    other, fine = aged(KeyKind.SYMMETRIC_AUTHENTICATION, 800), aged(KeyKind.KEY_WRAPPING, 10)
+    # Rotated yesterday, but it still reads with material of eight years ago.
+    ago, yesterday = NOW - timedelta(days=3000), NOW - timedelta(days=1)
+    reading = KeyAge("reading", KeyKind.KEY_WRAPPING, ago, rotated=yesterday, oldest=ago)
+    judged = judge([used_up, other, fine, reading], NOW)
+    assert sum(one.overdue for one in judged) == 3
+    assert renewable(judged, KeyKind.KEY_WRAPPING) == [used_up.id]
+    many = [KeyAge(str(number), KeyKind.MASTER, None) for number in range(600)]
+    assert len(renewable(judge(many, NOW), KeyKind.MASTER)) == 500
 
 
 def test_the_longest_overdue_comes_first_and_rows_are_plain() -> None:

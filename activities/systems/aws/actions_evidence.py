@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 
 from activities.action import Action, Applied, Params, Proposal, Result, action
 from activities.context import ActionContext
-from activities.cryptoperiods import SOURCE, KeyAge, KeyKind, judge
+from activities.cryptoperiods import SOURCE, KeyAge, KeyKind, judge, renewable
 from activities.errors import Forbidden, NotFound
 from activities.systems.aws.client import PROBES
 from activities.systems.aws.declared import IDENTITY, OWNER, plural
@@ -233,10 +233,14 @@ class CheckCryptoperiodsParams(Params):
 
 
 class Cryptoperiods(Result):
-    """How many keys and secrets are in use for too long; the ``report`` judges each."""
+    """How many keys and secrets are in use for too long; the ``report`` judges each.
+
+    ``kms_keys`` are those of the overdue that ``aws.rotate_kms_key`` mends, at most 500.
+    """
 
     overdue: int
     checked: int
+    kms_keys: list[str]
     targets: TargetSet
     report: EvidenceRef
     complete: bool
@@ -276,6 +280,7 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, Cryptoperiods]):
             Cryptoperiods(
                 overdue=len(late),
                 checked=len(rows),
+                kms_keys=renewable(judged, KeyKind.KEY_WRAPPING),
                 targets=ctx.put_rows(late, name="aws.overdue"),
                 report=report,
                 complete=not missing,
@@ -296,7 +301,8 @@ def _kms_keys(ctx: ActionContext) -> list[KeyAge]:
     found = []
     for id_ in ctx.client.kms_keys():
         key = ctx.client.kms_key(id_)
-        if not key.customer or key.state not in ("Enabled", "Disabled"):
+        if not key.customer or key.state != "Enabled":
+            # A disabled one is in use for nothing.
             continue
         kind, rotated = KeyKind.PRIVATE_SIGNATURE, None
         if key.spec == "SYMMETRIC_DEFAULT":

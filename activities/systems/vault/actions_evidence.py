@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.action import Action, Applied, Params, Proposal, Result, action
 from activities.context import ActionContext
-from activities.cryptoperiods import SOURCE, KeyAge, KeyKind, judge
+from activities.cryptoperiods import SOURCE, Judgement, KeyAge, KeyKind, judge, renewable
 from activities.errors import ConnectorError, InvalidParams, NotFound
 from activities.systems.vault.declared import OWNER, STATE
 from playbooks.contract import EvidenceRef, Risk, TargetSet
@@ -23,6 +23,7 @@ KINDS = {
     "hmac": KeyKind.SYMMETRIC_AUTHENTICATION,
 }
 """Row of the table by the start of a transit key's type."""
+TRANSIT = "transit:"
 
 
 class SnapshotMountParams(Params):
@@ -81,9 +82,14 @@ class CheckCryptoperiodsParams(Params):
 
 
 class CryptoperiodsChecked(Result):
-    """Keys past their cryptoperiod; ``report`` is the evidence file with every key and its reason."""
+    """Keys past their cryptoperiod; ``report`` is the evidence file with every key and its reason.
+
+    ``transit_keys`` are those of the overdue that ``vault.rotate_transit_key`` mends, at most 500.
+    """
 
     overdue: int
+    checked: int
+    transit_keys: list[str]
     targets: TargetSet
     report: EvidenceRef
     complete: bool
@@ -126,10 +132,22 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, CryptoperiodsChecked])
         if missing and not warnings:
             warnings.append(f"{missing} entries could not be read")
         return Applied(
-            CryptoperiodsChecked(overdue=len(overdue), targets=targets, report=report, complete=not missing),
+            CryptoperiodsChecked(
+                overdue=len(overdue),
+                checked=len(judged),
+                transit_keys=_renewable(judged),
+                targets=targets,
+                report=report,
+                complete=not missing,
+            ),
             summary=f"{len(overdue)} of {len(judged)} keys and secrets are past their cryptoperiod",
             warnings=tuple(warnings),
         )
+
+
+def _renewable(judged: list[Judgement]) -> list[str]:
+    transit = (one for one in judged if one.key.id.startswith(TRANSIT))
+    return [id_.removeprefix(TRANSIT) for id_ in renewable(transit, *KINDS.values())]
 
 
 def _keys(ctx: ActionContext) -> Iterator[dict[str, Any] | None]:
@@ -167,7 +185,7 @@ def _age(what: str, row: dict[str, Any]) -> KeyAge:
         kind = next((kind for start, kind in KINDS.items() if row["type"].startswith(start)), KeyKind.DATA_ENCRYPTION)
         first, newest = made.get(min(made, default=0)), made.get(row["latest_version"])
         return KeyAge(
-            f"transit:{row['id']}",
+            f"{TRANSIT}{row['id']}",
             kind,
             first,
             rotated=newest,
