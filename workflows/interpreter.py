@@ -339,8 +339,13 @@ class Interpreter:
                 return await self._instance(step, inner)
 
         await _all([one(number, value) for number, value in enumerate(record.each)])
+        items = [place.within(Loop(step.path, number, step.as_, value)) for number, value in enumerate(record.each)]
+        if items and all(self.run.state.records[inner.key(step.path)].status == "denied" for inner in items):
+            finish(record, "denied", self.run.clock.stamp(), code="denied", message="None of its items was approved.")
+            self.run.note("step.denied", place=place, step=step, items=len(items))
+            return
         finish(record, "done", self.run.clock.stamp())
-        self.run.note("step.done", place=place, step=step, items=len(record.each))
+        self.run.note("step.done", place=place, step=step, items=len(items))
 
 
 def _as_it_ended(step: PlannedStep, record: StepRecord) -> None:

@@ -49,6 +49,18 @@ async def test_a_denial_denies_what_it_covers_and_the_run_goes_on(stage: Stage) 
     assert stage.world.effects() == []
 
 
+async def test_a_denial_denies_a_step_of_many_items_as_a_whole(stage: Stage) -> None:
+    before, _, _ = COVERED.partition("  - {id: one,")
+    each = "  - {id: one, for_each: [x, y], as: name, action: lab.touch, with: {name: '{{ name }}'}}"
+    after = """  - {id: left, when: "{{ steps.one.meta.status == 'denied' }}", action: lab.read, with: {value: 1}}"""
+    run = await stage.start(f"{before}{each}\n{after}\n")
+    await run.decide("go", "amal", "deny", reason="not ours")
+    status = await run.ended()
+    assert status["status"] == "done" and stage.world.effects() == []
+    ends = {step["path"]: step["status"] for step in status["steps"]}
+    assert (ends["one"], ends["left"]) == ("denied", "done")
+
+
 async def test_more_targets_than_approved_are_asked_anew(stage: Stage) -> None:
     stage.world.add("t1")
     run = await stage.start(
