@@ -28,6 +28,7 @@ AlertKind = Literal[
     "model.training_data_exposed",
     "ai.supply_chain",
     "key.exposed",
+    "key.overdue",
     "unknown",
 ]
 Version = Annotated[StrictStr, StringConstraints(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.]+)?$")]

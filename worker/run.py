@@ -13,7 +13,6 @@ from temporalio.worker import Worker
 from activities.builtin.activities import builtin_activities
 from activities.catalog import Catalog
 from activities.context import Guarded
-from activities.ports import Store
 from activities.runner import Runner
 from activities.surroundings import Surroundings
 from playbooks.contract import FOREIGN
@@ -22,15 +21,18 @@ from worker.edge import key_ring, secrets_of, stop_points
 from worker.foreign import catalog_of, declared
 from worker.foreign_temporal import TemporalForeign
 from worker.settings import Settings
+from worker.store import Store
 from worker.systems import ConnectedSystems
 from worker.temporal import ACTIVITY_SLOTS, CACHED_WORKFLOWS, make_worker
+from worker.watches.watching import Watching
 from workflows.incident import Incident
 from workflows.playbook_run import PlaybookRun
+from workflows.watch import Watch
 
 __all__ = ["WORKFLOWS", "Workers", "key_ring", "secrets_of", "stop_points"]
 
 log = logging.getLogger("stanch.worker")
-WORKFLOWS: tuple[type, ...] = (Incident, PlaybookRun)
+WORKFLOWS: tuple[type, ...] = (Incident, PlaybookRun, Watch)
 
 
 class Workers:
@@ -78,16 +80,17 @@ class Workers:
                 cached_workflows=cached_workflows,
             )
         ]
-        for domain, specs in (catalog or catalog_of(settings)).domains().items():
+        known = catalog or catalog_of(settings)
+        watching = Watching(store, settings, known, self.systems)
+        for domain, specs in known.domains().items():
             served = [spec for spec in specs if self.systems.has(spec.facts.system)]
             if not served:
                 log.info("no credentials for %s: its actions wait for another worker", domain)
                 continue
             queue = f"{prefix}-{domain}"
             self.queues.append(queue)
-            self._workers.append(
-                make_worker(client, queue, activities=runner.activities(served), executor=self._executor)
-            )
+            actions: list[Callable[..., Any]] = [*runner.activities(served), watching.look]
+            self._workers.append(make_worker(client, queue, activities=actions, executor=self._executor))
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Workers"]:

@@ -18,6 +18,7 @@ from playbooks.contract import Mode
 from worker.settings_paging import PagingSettings
 from worker.settings_policy import PolicySettings
 from worker.settings_slack import SlackSettings
+from worker.settings_watches import WatchSettings
 from worker.settings_workflows import WorkflowSettings, checked
 
 FILE = "stanch.toml"
@@ -87,6 +88,8 @@ class FileSettings(_Part):
     """Workflows of others that playbooks may start, by the name that a playbook writes."""
     routes: tuple[dict[str, Any], ...] = ()
     """Routing rules tried before the shipped ones."""
+    watches: dict[Annotated[str, AfterValidator(checked)], WatchSettings] = Field(default_factory=dict)
+    """What is looked at by itself, by the watch's name."""
     slack: SlackSettings | None = None
     """Slack, if people use it."""
     paging: PagingSettings | None = None
@@ -217,7 +220,7 @@ class Settings(_Part):
     def for_home(self, home: Path, *, mode: Mode) -> "Settings":
         """The same settings for another home and mode: a demo's or an exercise's. Nobody real hears of it."""
         file = self.file.model_copy(
-            update={"mode": mode, "store_url": None, "payload_keys": None, "slack": None, "paging": None}
+            update={"mode": mode, "store_url": None, "payload_keys": None, "slack": None, "paging": None, "watches": {}}
         )
         return self.model_copy(update={"home": home.resolve(), "file": file})
 

@@ -18,6 +18,8 @@ from worker.start_parts import alerts_door, make_desk, slack_door
 from worker.start_work import Say, working
 from worker.store import Store
 from worker.telemetry import start_logging
+from worker.watches.definition import watches_of
+from worker.watches.schedules import keep_schedules
 
 
 @contextlib.asynccontextmanager
@@ -40,6 +42,8 @@ async def serving(
             asyncio.create_task(desk.reconciler.keep_reconciling()),
             asyncio.create_task(desk.outbox.keep_bringing(TERMINAL, bring)),
             asyncio.create_task(desk.keep_signing()),
+            # Without any watch, too: those that were in the settings before have to go.
+            asyncio.create_task(keep_schedules(client, settings)),
         ]
         if settings.file.paging is not None:
             # Only where people are woken: its libraries take their time to load.
@@ -61,6 +65,7 @@ async def serving(
 async def serve(settings: Settings, bring: Bring, say: Say) -> int:
     """``stanch serve``: until SIGINT or SIGTERM."""
     settings.refuse_test_switches()
+    watches_of(settings)
     start_logging(settings.file.log_level)
     async with (
         stoppable(),
@@ -74,6 +79,7 @@ async def serve(settings: Settings, bring: Bring, say: Say) -> int:
 
 async def up(settings: Settings, bring: Bring, say: Say) -> int:
     """``stanch up``: Temporal, worker and doors on one machine, until SIGINT or SIGTERM."""
+    watches_of(settings)
     start_logging(settings.file.log_level)
     async with (
         stoppable(),

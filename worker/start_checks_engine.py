@@ -18,6 +18,7 @@ from worker.settings import Settings
 from worker.start_findings import PATIENCE, Finding, has_keys
 from worker.start_probe import milliseconds_a_step, partitions
 from worker.temporal import connect
+from worker.watches.checks import examine_watches
 
 SLOW_STEP = 60.0
 """Milliseconds. Tuned, a step takes 10 to 20; a server with its defaults takes 100 on any machine."""
@@ -28,7 +29,8 @@ async def engine(settings: Settings) -> list[Finding]:
     client, found = await _reachable(settings)
     if client is None:
         return [found]
-    return [found, await _tuned(client, settings), *await _workers(client, settings)]
+    tuned, workers = await _tuned(client, settings), await _workers(client, settings)
+    return [found, tuned, *workers, *await examine_watches(client, settings)]
 
 
 async def _reachable(settings: Settings) -> tuple[Client | None, Finding]:

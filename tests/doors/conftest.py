@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from google.protobuf.duration_pb2 import Duration
@@ -17,6 +19,7 @@ from temporalio.client import Client
 from playbooks.contract import RunContext
 from playbooks.loader import Library
 from playbooks.policy import Policy
+from tests.doors.one_machine import Up, one_machine
 from tests.doors.premises import Premises, premises
 from worker.api.app import create_app
 from worker.desk.desk import Desk
@@ -208,3 +211,10 @@ async def acme(temporal_server: Any, tmp_path_factory: Any) -> AsyncIterator[Pre
         yield made
     finally:
         await asyncio.to_thread(whole.__exit__, None, None, None)
+
+
+@pytest.fixture
+def up(tmp_path: Path, temporal_binary: Path) -> Iterator[Up]:
+    """A home in which nothing runs yet."""
+    with one_machine(tmp_path, temporal_binary) as made:
+        yield made

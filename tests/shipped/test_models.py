@@ -22,6 +22,7 @@ FURTHEST = {
     "model-extraction": "the thief is named and refused, a customer is served, the stolen cloud key is off",
     "model-release-gate": "made the one that all are served, by two people who did not train it",
     "key-exposed": "the key is cut off, and replaced beside the questions of the law",
+    "key-overdue": "everything is renewed, and nobody misused anything",
 }
 """Of each playbook the case that goes furthest."""
 BELOW = 50

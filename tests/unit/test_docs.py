@@ -37,6 +37,7 @@ from worker.settings import ApiSettings, FileSettings, SourceSettings
 from worker.settings_paging import MailSettings, PagerDutySettings, PagingSettings, WebhookSettings
 from worker.settings_policy import DemandSettings, PolicySettings
 from worker.settings_slack import SlackSettings
+from worker.settings_watches import WatchSettings
 from worker.settings_workflows import WorkflowSettings
 from worker.slack.buttons import LABELS
 from worker.slack.manifest import SCOPES
@@ -66,6 +67,7 @@ PARTS: dict[str, type[BaseModel]] = {
     "systems.serving": ServingConfig,
     "systems.stepca": StepCaConfig,
     "systems.vault": VaultConfig,
+    "watches.NAME": WatchSettings,
     "workflows.NAME": WorkflowSettings,
     "systems.salesforce.reading": ReadingCredential,
     "systems.mlflow": MlflowConfig,

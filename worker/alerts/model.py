@@ -17,6 +17,7 @@ KINDS = (
     "model.training_data_exposed",
     "ai.supply_chain",
     "key.exposed",
+    "key.overdue",
     "unknown",
 )
 
