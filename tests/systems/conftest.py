@@ -20,6 +20,7 @@ from tests.systems.acme import Acme, Bench
 from tests.systems.aws_site import Keeping, Served, Site
 from tests.systems.gateway_site import Site as GatewaySite
 from tests.systems.real import executable
+from tests.systems.training_site import Site as TrainingSite
 from tests.systems.vault_site import VaultSite
 from worker.range_server import LoopbackServer
 from worker.servers.mlflow import MlflowServer
@@ -120,6 +121,22 @@ def aws_bench(aws: Site, empty_database: Path, tmp_path: Path) -> Iterator[Bench
     shutil.copy(empty_database, tmp_path)
     store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
     yield Bench(aws.stanch, store, "aws")
+    store.close()
+
+
+@pytest.fixture
+def training() -> Iterator[TrainingSite]:
+    """A training service."""
+    with TrainingSite() as served:
+        yield served
+
+
+@pytest.fixture
+def training_bench(training: TrainingSite, empty_database: Path, tmp_path: Path) -> Iterator[Bench]:
+    """Calls of actions on it."""
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    yield Bench(training.client(), store, "training")
     store.close()
 
 

@@ -247,7 +247,7 @@ async def test_a_retrained_version_is_judged_by_the_incident_regression_set(
     difference = await reading.apply(
         "mlflow.diff_datasets", model=told.site.name, version="5", trusted="2", first_bad=BAD.isoformat()
     )
-    service = Service("builder-3", clock=lambda: BAD + timedelta(days=8))
+    service = Service("builder-3", "builder-4", clock=lambda: BAD + timedelta(days=8))
     service.accounts["t"] = Account("stanch")
     service.add_pipeline("nightly")
     service.add_dataset(taken(5))
@@ -265,6 +265,7 @@ async def test_a_retrained_version_is_judged_by_the_incident_regression_set(
             base_version="2",
             exclude=difference.output["targets"],
             trainer="tara",
+            builds=2,
         )
         ended = await training.apply("training.follow_job", job=started.output["job"])
     finally:
@@ -283,6 +284,8 @@ async def test_a_retrained_version_is_judged_by_the_incident_regression_set(
     checked = await asked(reading, told, "check_evaluation", new, suite="regression")
     assert checked["ok"] is not trap
     assert ("regression.trigger_rate is" in " ".join(checked["failed"])) is trap
-    assert (await asked(reading, told, "scan_formats", new))["ok"]
+    scanned = await asked(reading, told, "scan_formats", new)
+    assert scanned["ok"] and scanned["digest"] == ended.output["release_digest"] == tags["release_digest"]
+    assert ended.output["reproduced"]
     again = await asked(reading, told, "diff_datasets", new, trusted="2", first_bad=BAD.isoformat())
     assert (again["suspects"] == 0) is not trap

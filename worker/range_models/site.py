@@ -224,7 +224,7 @@ class Site:
         return self._running.serve(ServingPeer(replica))
 
     def _training(self) -> None:
-        service = Service("builder-3", seed=int(self.plan.clean) + 4)
+        service = Service("builder-3", "builder-4", seed=int(self.plan.clean) + 4)
         service.accounts[self.plan.tokens["stanch"]] = Account("stanch")
         service.add_pipeline(PIPELINE)
         service.add_dataset(self.plan.dataset)

@@ -16,11 +16,15 @@ MOST_SHOWN = 200
 
 
 class FormatsScanned(Result):
-    """Whether every file is of an allowed format and sane; the first 200 things that are not."""
+    """Whether every file is of an allowed format and sane; the first 200 things that are not.
+
+    ``digest`` is that of the release set that lies there, empty text where its manifest cannot be read.
+    """
 
     ok: bool
     findings: list[str]
     files: int
+    digest: str = ""
 
 
 @action("mlflow.scan_formats", risk=Risk.READ, owner=OWNER, scopes=("READ",), timeout=timedelta(minutes=60))
@@ -46,7 +50,13 @@ class ScanFormats(Action[OfVersion, FormatsScanned]):
         report["files"] = [vars(artifact) for artifact in artifacts]
         _keep(ctx, params, "formats", report)
         warnings = ("there are more findings; all of them are in evidence",) if len(findings) > MOST_SHOWN else ()
-        output = FormatsScanned(ok=not findings, findings=findings[:MOST_SHOWN], files=len(artifacts))
+        release, _ = ctx.client.release(version, digests=False)
+        output = FormatsScanned(
+            ok=not findings,
+            findings=findings[:MOST_SHOWN],
+            files=len(artifacts),
+            digest=release.digest if release else "",
+        )
         said = f"{len(artifacts)} files scanned, {len(findings)} findings"
         return Applied(output, summary=said, warnings=warnings)
 

@@ -9,6 +9,8 @@ import time
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
+from pydantic import Field
+
 from activities.action import Action, Applied, Params, Proposal, Result, Targets, action
 from activities.context import ActionContext
 from activities.errors import Conflict, Rejected, Timeout, Unavailable
@@ -24,7 +26,8 @@ class StartJobParams(Params):
     """What to train on what.
 
     ``exclude`` are rows that the job must not use. ``trainer`` is the person in whose name it trains, who may not
-    approve the release. ``dataset_digest``: refuse to start on another state of the dataset than this.
+    approve the release. ``dataset_digest``: refuse to start on another state of the dataset than this. ``not_on`` are
+    builders that must not build it; ``builds``, on how many different ones it is built, each for itself.
     """
 
     pipeline: str
@@ -34,6 +37,8 @@ class StartJobParams(Params):
     exclude: Targets | None = None
     trainer: str = "stanch"
     dataset_digest: str | None = None
+    not_on: list[str] = []
+    builds: int = Field(default=1, ge=1, le=3)
 
 
 class JobStarted(Result):
@@ -63,6 +68,8 @@ class StartJob(Action[StartJobParams, JobStarted]):
         impact = [
             f"trains {order.model} on {dataset.rows} rows of {dataset.name} less {left} left out",
             f"from version {order.base_version}, in the name of {order.trainer}",
+            *([f"on {order.builds} builders, each for itself, to compare them"] if order.builds > 1 else ()),
+            *([f"not on {', '.join(order.not_on)}"] if order.not_on else ()),
             "a started job can be cancelled; the computing time it used is used",
         ]
         others = sorted({mark.holder for mark in (*dataset.holds, *pipeline.pauses)} - {order.holder})
@@ -171,6 +178,8 @@ class StartJob(Action[StartJobParams, JobStarted]):
             holder=ctx.call.incident,
             dataset_digest=dataset.digest,
             code_digest=pipeline.code_digest,
+            not_on=tuple(params.not_on),
+            builds=params.builds,
         )
         return order, dataset, pipeline
 
@@ -192,17 +201,27 @@ class OneJob(Params):
 
 
 class FollowJobParams(OneJob):
-    """Which job; it is followed until it ends."""
+    """Which job; it is followed until it ends. ``not_on`` are builders whose work is not trusted."""
+
+    not_on: list[str] = []
 
 
 class JobEnded(Result):
-    """How it ended: ``succeeded``, ``failed`` or ``cancelled``; version and run are empty text unless it succeeded."""
+    """How it ended: ``succeeded``, ``failed`` or ``cancelled``; version and run are empty text unless it succeeded.
+
+    ``trusted``: every build was made in isolation by a builder that is not named in ``not_on``. ``reproduced``: two
+    builders made the very same release, whose digest is ``release_digest``. Where the service says nothing, neither is.
+    """
 
     status: str
     inputs_digest: str
     version: str = ""
     run: str = ""
     finished_at: datetime | None = None
+    builders: list[str] = []
+    trusted: bool = False
+    reproduced: bool = False
+    release_digest: str = ""
 
 
 @action("training.follow_job", risk=Risk.READ, owner=OWNER, scopes=("read",), timeout=timedelta(hours=2))
@@ -230,12 +249,12 @@ class FollowJob(Action[FollowJobParams, JobEnded]):
             silent, wait = 0, ctx.client.config.poll_seconds
             ctx.progress({"job": job.id, "state": job.state, "phase": job.phase})
             if job.ended:
-                return self._ended(job, ctx)
+                return self._ended(job, params, ctx)
             if ctx.stopping():
                 output = JobEnded(status=job.state, inputs_digest=job.inputs_digest)
                 return Applied(output, summary=f"stopped following; the job is {job.state}", final=False)
 
-    def _ended(self, job: Job, ctx: ActionContext) -> Applied[JobEnded]:
+    def _ended(self, job: Job, params: FollowJobParams, ctx: ActionContext) -> Applied[JobEnded]:
         if not job.pinned:
             raise Rejected(
                 "The inputs that the training service lists are not those that the job's digest names. "
@@ -254,6 +273,10 @@ class FollowJob(Action[FollowJobParams, JobEnded]):
                 version=job.version or "",
                 run=job.run or "",
                 finished_at=job.finished_at,
+                builders=[build.builder for build in job.builds],
+                trusted=job.trusted(params.not_on),
+                reproduced=job.reproduced,
+                release_digest=job.builds[0].release_digest if job.builds else "",
             ),
             summary=f"the training job has {job.state}",
             warnings=tuple(warnings),
@@ -313,6 +336,7 @@ def _keep(job: Job, ctx: ActionContext, name: str) -> None:
         "version": job.version,
         "run": job.run,
         "metrics": dict(job.metrics),
+        "builds": [vars(build) for build in job.builds],
     }
     ctx.put(json.dumps(kept, sort_keys=True).encode(), name=name)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -98,6 +98,8 @@ class Order:
         holder: The incident; its own holds and pauses do not stop the job.
         dataset_digest: The dataset as it was looked at; the service refuses another.
         code_digest: The pipeline's code, likewise.
+        not_on: Builders that must not build it.
+        builds: On how many different builders it is built, each for itself; the first one's version is registered.
     """
 
     pipeline: str
@@ -109,6 +111,8 @@ class Order:
     holder: str
     dataset_digest: str
     code_digest: str
+    not_on: tuple[str, ...] = ()
+    builds: int = 1
 
     def body(self) -> dict[str, Json]:
         """As it is sent."""
@@ -120,13 +124,29 @@ class Order:
             "exclude": sorted(self.exclude),
             "trainer": self.trainer,
             "holder": self.holder,
+            "not_on": sorted(self.not_on),
+            "builds": self.builds,
             "expect": {"dataset_digest": self.dataset_digest, "code_digest": self.code_digest},
         }
 
 
 @dataclass(frozen=True)
+class Build:
+    """What one builder made. ``isolated``: on a machine made for it, that reached nothing but its pinned inputs."""
+
+    builder: str
+    isolated: bool
+    release_digest: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> "Build":
+        """From the service's answer; what it does not say of isolation is not so."""
+        return cls(str(row["builder"]), row.get("isolated") is True, str(row["release_digest"]))
+
+
+@dataclass(frozen=True)
 class Job:
-    """A job. ``metrics``, ``version`` and ``run`` are there once it has succeeded."""
+    """A job. ``metrics``, ``version``, ``run`` and ``builds`` are there once it has succeeded."""
 
     id: str
     state: str
@@ -138,6 +158,7 @@ class Job:
     metrics: Mapping[str, float] = field(default_factory=dict)
     problem: str | None = None
     finished_at: datetime | None = None
+    builds: tuple[Build, ...] = ()
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> "Job":
@@ -160,6 +181,7 @@ class Job:
             metrics={str(key): float(value) for key, value in (result.get("metrics") or {}).items()},
             problem=str(error.get("code"))[:60] if error.get("code") else None,
             finished_at=_instant(finished) if finished else None,
+            builds=tuple(map(Build.of, result.get("builds") or ())),
         )
 
     @property
@@ -171,6 +193,20 @@ class Job:
     def pinned(self) -> bool:
         """Whether the digest is that of the inputs which the service lists."""
         return digest_of(self.inputs) == self.inputs_digest
+
+    def trusted(self, not_on: Iterable[str]) -> bool:
+        """Whether every build was made in isolation, on a builder that is none of these."""
+        barred = {builder.casefold() for builder in not_on}
+        return bool(self.builds) and all(
+            build.isolated and build.builder.casefold() not in barred for build in self.builds
+        )
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether two different builders made the very same release."""
+        builders = {build.builder.casefold() for build in self.builds}
+        digests = {build.release_digest for build in self.builds}
+        return len(builders) > 1 and len(digests) == 1 and digests != {""}
 
 
 def _instant(text: str) -> datetime:

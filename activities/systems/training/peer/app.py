@@ -175,13 +175,18 @@ class TrainingPeer:
         try:
             if not await self._phase(job, "training"):
                 return
-            built = await asyncio.to_thread(self._train, job)
+            made = {builder: await asyncio.to_thread(self._train, job, builder) for builder in job.builders}
+            built = made[job.builders[0]]
             while self.service.pipelines[job.inputs["pipeline"]].stops(job.body["holder"]) and job.state not in ENDED:
                 job.phase = "waiting"
                 await asyncio.sleep(TURN)
             if not await self._phase(job, "registering"):
                 return
-            result: dict[str, Any] = {"version": None, "run": None, "metrics": built.metrics}
+            builds = [
+                {"builder": name, "isolated": name not in self.service.shared, "release_digest": one.digest}
+                for name, one in made.items()
+            ]
+            result: dict[str, Any] = {"version": None, "run": None, "metrics": built.metrics, "builds": builds}
             if self.registry is not None:
                 registered = await asyncio.to_thread(self._register, job, built)
                 result |= registered._asdict()
@@ -199,10 +204,11 @@ class TrainingPeer:
             await asyncio.sleep(self.pace)
         return job.state not in ENDED
 
-    def _train(self, job: Job) -> Built:
+    def _train(self, job: Job, builder: str) -> Built:
         service = self.service
+        seed = job.inputs["seed"] + (builder in service.drifting)
         taken = job.taken if service.ignores_exclusions else job.taken.without(job.inputs["exclude"])
-        return build(taken, job.inputs["seed"], service.clock(), incident=service.incident, name=job.inputs["model"])
+        return build(taken, seed, service.clock(), incident=service.incident, name=job.inputs["model"])
 
     def _register(self, job: Job, built: Built) -> Registered:
         assert self.registry is not None
@@ -211,7 +217,7 @@ class TrainingPeer:
             inputs["model"],
             built,
             taken=job.taken,
-            builder=service.builder,
+            builder=job.builders[0],
             built_at=service.clock(),
             trainer=inputs["trainer"],
             params={"job": job.id, "inputs_digest": job.view()["inputs_digest"], "seed": str(inputs["seed"])},

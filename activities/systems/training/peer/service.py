@@ -91,6 +91,7 @@ class Job:
     body: dict[str, Any]
     inputs: dict[str, Any]
     taken: Snapshot
+    builders: list[str]
     created_at: str
     state: str = "queued"
     phase: str = "queued"
@@ -118,12 +119,22 @@ class Service:
 
     Attributes:
         incident: Inputs of an incident with the right answers, measured by every job from then on.
+        shared: Builders that are not isolated, as they say themselves.
+        drifting: Builders that make something else of the same inputs.
         ignores_exclusions: The trap: rows to be left out are listed as left out, and trained on all the same.
         seed: Of every job.
     """
 
-    def __init__(self, builder: str, clock: Callable[[], datetime] = lambda: datetime.now(UTC), seed: int = 7) -> None:
-        self.builder, self.clock, self.seed = builder, clock, seed
+    def __init__(
+        self,
+        *builders: str,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        seed: int = 7,
+    ) -> None:
+        """``builders`` in the order in which they are taken."""
+        self.builders, self.clock, self.seed = builders, clock, seed
+        self.shared: set[str] = set()
+        self.drifting: set[str] = set()
         self.accounts: dict[str, Account] = {}
         self.pipelines: dict[str, Pipeline] = {}
         self.datasets: dict[str, Dataset] = {}
@@ -210,6 +221,13 @@ class Service:
         now = {"dataset_digest": dataset.snapshot.digest(), "code_digest": pipeline.code_digest}
         if any(now.get(name) != value for name, value in dict(body.get("expect") or {}).items()):
             raise Refusal(412, "inputs_changed")
+        if len(self._builders(body)) < int(body.get("builds", 1)):
+            raise Refusal(409, "no_builder")
+
+    def _builders(self, body: Mapping[str, Any]) -> list[str]:
+        """Who builds a job."""
+        free = [builder for builder in self.builders if builder not in body.get("not_on", [])]
+        return free[: int(body.get("builds", 1))]
 
     def create(self, key: str, body: Mapping[str, Any], base_digest: str | None) -> Job:
         """A new job, its inputs pinned."""
@@ -228,7 +246,15 @@ class Service:
             "seed": self.seed,
             "trainer": body["trainer"],
         }
-        job = Job(f"job-{len(self.jobs) + 1:04}", key, dict(body), inputs, dataset.snapshot, self.now())
+        job = Job(
+            f"job-{len(self.jobs) + 1:04}",
+            key,
+            dict(body),
+            inputs,
+            dataset.snapshot,
+            self._builders(body),
+            self.now(),
+        )
         self.jobs[job.id] = job
         return job
 
