@@ -81,7 +81,8 @@ class Workers:
             )
         ]
         known = catalog or catalog_of(settings)
-        watching = Watching(store, settings, known, self.systems)
+        self._looking = systems or ConnectedSystems(settings.file.systems, secrets_of(settings), reading=True)
+        watching = Watching(store, settings, known, self._looking)
         for domain, specs in known.domains().items():
             served = [spec for spec in specs if self.systems.has(spec.facts.system)]
             if not served:
@@ -117,4 +118,5 @@ class Workers:
             await asyncio.gather(*(worker.shutdown() for worker in self._workers), return_exceptions=True)
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.systems.close()
+            await self._looking.close()
             self._executor.shutdown(wait=False, cancel_futures=True)

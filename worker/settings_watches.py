@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from playbooks.expr import check
-from playbooks.expr_names import names
+from playbooks.expr_names import calls, names
 from playbooks.expr_text import ExprError, sole
 from playbooks.model_values import seconds
 
@@ -53,6 +53,8 @@ class WatchSettings(BaseModel):
         strange = sorted({chain[0] for chain in names(source)} - {"result"})
         if strange:
             raise ValueError(f"it knows result only, not {', '.join(strange)}")
+        if "now" in calls(source):
+            raise ValueError("it has no now(): what it says must follow from result alone")
         return value
 
     @property

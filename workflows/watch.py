@@ -14,8 +14,8 @@ from playbooks.contract import Json
 LOOK = "stanch.look"
 TRIES = 5
 """Of one look at most; a system that is away for a moment is asked again."""
-MARGIN = timedelta(seconds=60)
-"""For what comes after the action: keeping what was found."""
+MARGIN = timedelta(minutes=10)
+"""For what comes after the action: keeping what was found, also where the store is away for a while."""
 
 
 class _Message(BaseModel):
@@ -31,8 +31,10 @@ class WatchInput(_Message):
         queue: Task queue of the system's credentials.
         seconds: That one look may take.
         finds: Expression over ``result``, without braces; true is a finding.
-        kind: Of the alert that a finding is, with ``severity`` and ``title``.
-        inputs: Go to the playbook that the alert starts.
+        kind: Of the alert that a finding is, with ``severity``, ``title`` and ``org``.
+        route: What a finding starts, as ``rule``, ``playbook`` and ``inputs``; ``None``: its incident waits for people.
+        effect: Whether that playbook can change something.
+        since: Inputs of it that say from when on evidence is wanted; filled when something is found.
     """
 
     name: str
@@ -44,7 +46,10 @@ class WatchInput(_Message):
     kind: str
     severity: int
     title: str
-    inputs: dict[str, Json] = {}
+    org: str = ""
+    route: dict[str, Json] | None = None
+    effect: bool = False
+    since: tuple[str, ...] = ()
 
 
 class Looked(_Message):
@@ -53,6 +58,11 @@ class Looked(_Message):
     found: bool
     summary: str = ""
     incident: str | None = None
+
+
+def longest(seconds: float) -> timedelta:
+    """How long a look may take with all its tries, given the seconds of its action."""
+    return (timedelta(seconds=seconds) + MARGIN) * TRIES
 
 
 @workflow.defn(name="Watch")
@@ -69,7 +79,7 @@ class Watch:
             result_type=Looked,
             task_queue=given.queue,
             start_to_close_timeout=once,
-            schedule_to_close_timeout=once * TRIES + timedelta(hours=1),
+            schedule_to_close_timeout=longest(given.seconds),
             retry_policy=RetryPolicy(
                 initial_interval=timedelta(seconds=5),
                 backoff_coefficient=3,

@@ -120,10 +120,16 @@ async def test_what_is_in_use_for_too_long_is_found(aws, aws_bench):
     if aws.account is not None:
         for made in (aws.account.key(user.id), aws.account.secrets[secret], aws.account.kms[key]):
             made.created -= timedelta(days=800)
+        for version in aws.account.secrets[secret].versions.values():
+            version.created -= timedelta(days=800)
+        aws.account.secrets[secret].changed = aws.account.now()
+        aws.account.add_user("leaver")
+        idle = aws.account.add_key("leaver", aws.account.now() - timedelta(days=800))
+        idle.active = False
         aws.account.kms[key].rotations.append((aws.account.now(), "AUTOMATIC"))
         late = await aws_bench.run(aws_bench.call("aws.check_cryptoperiods", {}, step="late"))
         assert {row["id"] for row in aws_bench.rows(late.output["targets"])} == {user.id, secret}
-        assert late.output["overdue"] == 2, "the KMS key was rotated since"
+        assert late.output["overdue"] == 2, "the KMS key was rotated since; a new tag is no new secret"
         assert late.output["kms_keys"] == []
         report = aws_bench.files()["aws.cryptoperiods.jsonl"].splitlines()
         assert json.loads(report[0])["overdue"] and "NIST SP 800-57" in json.loads(report[0])["reason"]
@@ -146,7 +152,8 @@ async def test_keys_that_may_not_be_read_make_the_check_incomplete(aws, aws_benc
     aws_bench.client = aws.client(access_key_id="secret:env/POOR_ID", secret_access_key="secret:env/POOR_KEY")
     result = await aws_bench.apply("aws.check_cryptoperiods")
     assert result.output["complete"] is False
+    assert result.summary.endswith("; access keys and secrets not read whole")
     assert result.warnings == (
-        "access keys could not be read: a permission is missing",
-        "secrets could not be read: a permission is missing",
+        "access keys could not all be read: a permission is missing",
+        "secrets could not all be read: a permission is missing",
     )

@@ -6,8 +6,9 @@ from typing import Any
 import hvac
 import pytest
 
+from activities.cryptoperiods import judge
 from activities.errors import AuthFailed, Forbidden, InvalidParams, NotFound, RateLimited, Rejected, Unavailable
-from activities.systems.vault.actions_evidence import _age
+from activities.systems.vault.actions_evidence import _age, _unnoticed
 from activities.systems.vault.models import name, path
 from activities.systems.vault.peer.app import VaultPeer
 from activities.systems.vault.peer.state import Key, now
@@ -138,6 +139,14 @@ async def test_overdue_keys_are_found_with_their_reason(site: VaultSite, bench: 
     assert late.output["overdue"] == 3 and set(kinds) == {"transit", "secret", "secret_id"}
     assert all("rule of this house" in reason for reason in kinds.values())
     assert (fine.output["transit_keys"], late.output["transit_keys"]) == ([], ["scores"])
+
+
+def test_keys_whose_rotation_others_notice_are_not_offered() -> None:
+    row = {"type": "aes256-gcm96", "versions": {}, "latest_version": 1, "min_decryption_version": 1}
+    kinds = {"plain": {}, "lookup": {"convergent": True}, "signer": {"type": "ed25519"}, "mac": {"type": "hmac"}}
+    ages = [_age("keys", {**row, "id": id_, "convergent": False, **more}) for id_, more in kinds.items()]
+    judged = judge(ages, now())
+    assert all(one.overdue for one in judged) and _unnoticed(judged) == ["plain"]
 
 
 def test_old_material_is_seen_until_it_no_longer_decrypts(simulated_vault: tuple[VaultPeer, str]) -> None:

@@ -75,6 +75,9 @@ def test_an_unknown_or_future_age_is_overdue_and_says_so() -> None:
     judged = {found.key.id: found for found in judge([unknown, future], NOW)}
     assert judged["a"].overdue and "Nobody knows" in judged["a"].reason
     assert judged["b"].overdue and "future" in judged["b"].reason
+    # Clocks differ by some seconds.
+    just_made = KeyAge("c", KeyKind.MASTER, NOW - timedelta(days=900), rotated=NOW + timedelta(seconds=3))
+    assert not judge([just_made], NOW)[0].overdue
 
 
 def test_only_keys_that_new_material_mends_are_renewable() -> None:

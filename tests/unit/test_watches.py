@@ -7,6 +7,7 @@ import pytest
 
 from worker.settings import Settings, SettingsError
 from worker.watches.definition import every, watches_of
+from workflows.watch import WatchInput
 
 GOOD = {
     "action": '"aws.check_cryptoperiods"',
@@ -29,7 +30,8 @@ def test_a_watch_is_read_with_its_defaults(tmp_path: Path) -> None:
     (found,) = watches_of(settings).values()
     assert (found.name, found.queue, found.severity) == ("keys", "stanch-aws", 2)
     assert found.finds == "result.overdue > 0 or not result.complete"
-    assert found.params == {"at_most": "90d"} and found.inputs == {"systems": ["aws"]}
+    assert found.params == {"at_most": "90d"} and found.effect
+    assert found.route == {"rule": "key-overdue", "playbook": "key-overdue", "inputs": {"systems": ["aws"]}}
     assert found.seconds == 900 and every(settings.file.watches["keys"]) == 24 * 3600
 
 
@@ -41,6 +43,7 @@ def test_a_watch_is_read_with_its_defaults(tmp_path: Path) -> None:
         ({"finds": '"result.overdue > 0"'}, "watches.keys.finds: an expression in braces"),
         ({"finds": '"{{ inputs.x }}"'}, "watches.keys.finds: it knows result only, not inputs"),
         ({"finds": '"{{ result.__class__ }}"'}, "watches.keys.finds: "),
+        ({"finds": '"{{ now() > result.due }}"'}, "watches.keys.finds: it has no now()"),
         ({"severity": "6"}, "watches.keys.severity: "),
         ({"title": None}, "watches.keys.title: "),
         ({"often": '"1d"'}, "watches.keys.often: there is no such setting"),
@@ -69,6 +72,39 @@ def test_what_does_not_fit_the_action_is_refused(tmp_path: Path, changes: dict[s
     with pytest.raises(SettingsError) as refused:
         watches_of(settings)
     assert said in str(refused.value)
+
+
+def test_the_routes_of_the_settings_decide_what_a_finding_starts(tmp_path: Path) -> None:
+    load(tmp_path)
+    file = tmp_path / "stanch.toml"
+    watch = file.read_text()
+
+    def found(rule: str, **changes: str) -> WatchInput:
+        text = watch
+        for key, value in changes.items():
+            text = text.replace(f"{key} = {GOOD[key]}", f"{key} = {value}")
+        file.write_text(f"{text}\n{rule}")
+        return watches_of(Settings.load({"STANCH_HOME": str(tmp_path / "home")}, tmp_path))["keys"]
+
+    mine = (
+        '[[routes]]\nrule = "mine"\nkinds = ["key.*"]\nsources = ["watch/keys"]\nplaybook = "my-keys"\neffect = false'
+    )
+    assert found(mine).route == {"rule": "mine", "playbook": "my-keys", "inputs": {}} and not found(mine).effect
+    assert found('[[routes]]\nrule = "mine"\nkinds = ["key.overdue"]\nplaybook = "none"').route is None
+    assert found("", kind='"model.weights_exposed"').since == ("since",)
+    file.write_text(f"{watch}\nseverity = 1")
+    assert watches_of(Settings.load({"STANCH_HOME": str(tmp_path / "home")}, tmp_path))["keys"].route is None
+    with pytest.raises(SettingsError, match=r"routes: "):
+        found('[[routes]]\nrule = "mine"')
+
+
+def test_a_workflow_of_others_is_no_watch(tmp_path: Path) -> None:
+    settings = load(tmp_path, action='"workflow.sweep"', finds='"{{ result.count > 0 }}"')
+    sweep = '\n[workflows.sweep]\nqueue = "q"\nrisk = "read"\nowner = "o"\noutputs.count = {type = "integer"}'
+    (tmp_path / "stanch.toml").write_text((tmp_path / "stanch.toml").read_text() + sweep)
+    settings = Settings.load({"STANCH_HOME": str(tmp_path / "home")}, tmp_path)
+    with pytest.raises(SettingsError, match=r"watches\.keys\.action: workflow\.sweep is a workflow of others"):
+        watches_of(settings)
 
 
 def test_a_demo_and_an_exercise_watch_nothing(tmp_path: Path) -> None:

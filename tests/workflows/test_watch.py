@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -27,7 +29,8 @@ def watch(action: str = "lab.list_things", **changes: Any) -> WatchInput:
         "kind": "key.overdue",
         "severity": 2,
         "title": "Things that should not be there",
-        "inputs": {"systems": ["aws"]},
+        "route": {"rule": "key-overdue", "playbook": "key-overdue", "inputs": {"systems": ["aws"]}},
+        "effect": True,
         **FOUND,
         **changes,
     }
@@ -79,6 +82,41 @@ async def test_a_finding_opens_one_incident_until_that_is_closed(env: WorkerEnv)
     assert (await look(env, watch(), "later")).incident not in (first.incident, other.incident)
 
 
+async def test_what_is_found_after_the_run_has_ended_is_told_anew_though_nobody_closed(env: WorkerEnv) -> None:
+    env.world.add("t1")
+    first = await look(env, watch())
+    run = f"run/{first.incident}/key-overdue/1"
+    env.store.incidents.save_run(run, first.incident, {})
+    env.store.incidents.save_snapshot(run, first.incident, {"status": "waiting"}, None, 1)
+    assert (await look(env, watch(), "meanwhile")).incident == first.incident
+    env.store.incidents.save_snapshot(run, first.incident, {"status": "done"}, None, 2)
+    second = await look(env, watch(), "after")
+    assert second.incident != first.incident
+    assert (await look(env, watch(), "and again")).incident == second.incident
+
+
+async def test_a_finding_waits_for_a_store_that_is_away_and_the_system_is_not_read_anew(env: WorkerEnv) -> None:
+    given = watch("lab.count", params={}, finds="result.count > 0")
+    with sqlite3.connect(env.settings.home / "stanch.db", isolation_level=None) as locked:
+        locked.execute("BEGIN EXCLUSIVE")
+        looking = asyncio.create_task(look(env, given))
+        await asyncio.sleep(8)
+        assert not looking.done()
+        locked.execute("ROLLBACK")
+    looked = await looking
+    assert looked.found and env.store.incidents.get(looked.incident) is not None
+    assert env.world.count("calls") == 2, "it was asked once, and this is the second time"
+
+
+async def test_an_input_that_says_since_when_is_filled_at_the_finding(env: WorkerEnv) -> None:
+    env.world.add("t1")
+    route = {"rule": "model-triage", "playbook": "model-triage", "inputs": {"model": "m"}}
+    await look(env, watch(route=route, since=("since",)))
+    (start,) = env.store.alerts.pending_starts()
+    since = datetime.fromisoformat(start["inputs"]["since"])
+    assert start["inputs"]["model"] == "m" and timedelta(hours=23) < datetime.now(UTC) - since < timedelta(hours=25)
+
+
 async def test_the_incident_keeps_what_was_found_and_no_other_word(env: WorkerEnv) -> None:
     env.world.add("t1", "t2", "other")
     looked = await look(env, watch())
@@ -92,7 +130,7 @@ async def test_the_incident_keeps_what_was_found_and_no_other_word(env: WorkerEn
 
 async def test_severity_one_opens_an_incident_that_waits_for_people(env: WorkerEnv) -> None:
     env.world.add("t1")
-    looked = await look(env, watch(severity=1))
+    looked = await look(env, watch(severity=1, route=None))
     (start,) = env.store.alerts.pending_starts()
     assert start["incident"] == looked.incident and "playbook" not in start
 
@@ -168,11 +206,17 @@ async def test_schedules_follow_the_settings(env: WorkerEnv) -> None:
     await follow(one=watch(name="one"), two=watch(name="two", severity=3))
     await began("two", 2)
     assert await actions(client, "one") == 1
-    await client.get_schedule_handle(schedule_id("stanch", "one")).pause()
+    await client.get_schedule_handle(schedule_id("stanch", "one")).pause(note="keys are being moved")
     await follow(one=watch(name="one", severity=4))
     await listed("one")
     described = await client.get_schedule_handle(schedule_id("stanch", "one")).describe()
     assert described.schedule.state.paused and described.info.num_actions == 1
+    assert described.schedule.state.note == "keys are being moved"
+    # Under a new payload key it is written anew, so that the old one can go.
+    before = described.schedule.action.id
+    await align(client, "stanch", {"one": watch(name="one", severity=4)}, {"one": DAY}, "another-key")
+    described = await client.get_schedule_handle(schedule_id("stanch", "one")).describe()
+    assert described.schedule.action.id != before
     # Those of an exercise on the same server are its own.
     await align(client, "stanch-exercise", {}, {})
     await listed("one")

@@ -83,12 +83,17 @@ class Routes:
         """
         return cls((*(Rule.model_validate(rule) for rule in given), *_shipped()))
 
+    def rule_for(self, alert: Alert) -> Rule | None:
+        """The rule that decides about an alert; ``None`` where nothing is started for it."""
+        rule = next((rule for rule in self.rules if rule.holds(alert)), None)
+        return None if rule is None or rule.playbook == "none" else rule
+
     def choose(self, alert: Alert, received: datetime) -> Chosen:
         """The alert with its route. Severity 1 and unmatched events have none, a closing one starts nothing."""
         if alert.severity < STARTS_FROM or alert.action == "close":
             return Chosen(alert)
-        rule = next((rule for rule in self.rules if rule.holds(alert)), None)
-        if rule is None or rule.playbook == "none":
+        rule = self.rule_for(alert)
+        if rule is None:
             return Chosen(alert)
         inputs, remarks = fill(rule.inputs, alert, received)
         route = Route(rule=rule.rule, playbook=rule.playbook, inputs=inputs)

@@ -70,6 +70,13 @@ class Alerts:
             count = connection.execute(counted).scalar_one()
         return Admission(incident, created, not created, count, wanted, raised)
 
+    def open_incident(self, dedupe_key: str) -> str | None:
+        """The open incident that alerts of this key belong to."""
+        mine = select(alert_keys.c.incident).where(alert_keys.c.dedupe_key == dedupe_key)
+        with self._database.reading() as connection:
+            known = connection.execute(mine).scalars().all()
+            return next((incident for incident in known if self._open_of(connection, incident)), None)
+
     def _of_the_same(self, connection: Connection, alert: Alert) -> str | None:
         mine = select(alert_keys.c.incident).where(alert_keys.c.dedupe_key == alert.dedupe_key)
         known = connection.execute(mine).scalars().all()

@@ -14,21 +14,19 @@ from temporalio.client import (
     ScheduleOverlapPolicy,
     SchedulePolicy,
     ScheduleSpec,
-    ScheduleState,
     ScheduleUpdate,
     ScheduleUpdateInput,
 )
 from temporalio.service import RPCError
 
 from playbooks.digest import digest_of
+from worker.edge import key_ring
 from worker.settings import Settings
 from worker.watches.definition import every, watches_of
-from workflows.watch import Watch, WatchInput
+from workflows.watch import Watch, WatchInput, longest
 
 log = logging.getLogger(__name__)
 AGAIN = 30.0
-LATE = timedelta(hours=1)
-"""A look that the server was down for is made up within this time, once."""
 
 
 def schedule_id(prefix: str, name: str) -> str:
@@ -42,17 +40,19 @@ async def keep_schedules(client: Client, settings: Settings) -> None:
     Raises:
         SettingsError: A watch is not as it must be.
     """
-    wanted = watches_of(settings)
+    wanted, key = watches_of(settings), key_ring(settings).current
     spans = {name: every(given) for name, given in settings.file.watches.items()}
     while True:
         try:
-            return await align(client, settings.queue_prefix, wanted, spans)
+            return await align(client, settings.queue_prefix, wanted, spans, key)
         except RPCError as error:
             log.warning("watches are not scheduled yet, it is tried again: %s", error.status.name)
         await asyncio.sleep(AGAIN)
 
 
-async def align(client: Client, prefix: str, wanted: Mapping[str, WatchInput], spans: Mapping[str, int]) -> None:
+async def align(
+    client: Client, prefix: str, wanted: Mapping[str, WatchInput], spans: Mapping[str, int], key: str = ""
+) -> None:
     """Make, change and delete schedules. A new or changed watch looks at once; one that a person paused stays so.
 
     Args:
@@ -60,6 +60,7 @@ async def align(client: Client, prefix: str, wanted: Mapping[str, WatchInput], s
         prefix: Of the task queues.
         wanted: Watches by name.
         spans: Seconds from one look of each to the next.
+        key: Id of the payload key; where it is another one, the schedule is written anew under it.
     """
     kept = {schedule_id(prefix, name): (given, spans[name]) for name, given in wanted.items()}
     async for known in await client.list_schedules():
@@ -67,22 +68,26 @@ async def align(client: Client, prefix: str, wanted: Mapping[str, WatchInput], s
             await client.get_schedule_handle(known.id).delete()
             log.info("%s is no longer in the settings: it looks no more", known.id)
     for id_, (given, span) in kept.items():
-        made = _schedule(id_, prefix, given, span)
+        made = _schedule(id_, prefix, given, span, key)
         try:
             await client.create_schedule(id_, made, trigger_immediately=True)
         except ScheduleAlreadyRunningError:
             await _change(client, id_, made)
 
 
-def _schedule(id_: str, prefix: str, given: WatchInput, span: int) -> Schedule:
+def _schedule(id_: str, prefix: str, given: WatchInput, span: int, key: str) -> Schedule:
+    # Its arguments are encrypted, so the id of its looks says what they are; its note belongs to whoever pauses it.
+    mark = digest_of([given.model_dump(mode="json"), span, key])[:16]
     return Schedule(
-        action=ScheduleActionStartWorkflow(Watch.run, given, id=id_, task_queue=prefix),
+        action=ScheduleActionStartWorkflow(
+            Watch.run, given, id=f"{id_}/{mark}", task_queue=prefix, execution_timeout=2 * longest(given.seconds)
+        ),
         spec=ScheduleSpec(
             intervals=[ScheduleIntervalSpec(every=timedelta(seconds=span))],
             jitter=timedelta(seconds=min(300, span // 10)),
         ),
-        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=LATE),
-        state=ScheduleState(note=digest_of([given.model_dump(mode="json"), span])),
+        # The last look that a server which was down has missed is made up.
+        policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=timedelta(seconds=span)),
     )
 
 
@@ -91,11 +96,15 @@ async def _change(client: Client, id_: str, made: Schedule) -> None:
 
     async def updated(known: ScheduleUpdateInput) -> ScheduleUpdate | None:
         nonlocal changed
-        before = known.description.schedule.state
-        changed = before.note != made.state.note
-        made.state.paused = before.paused
+        before = known.description.schedule
+        changed = _looks(before) != _looks(made)
+        made.state = before.state
         return ScheduleUpdate(made) if changed else None
 
     await handle.update(updated)
     if changed and not made.state.paused:
         await handle.trigger()
+
+
+def _looks(schedule: Schedule) -> str:
+    return schedule.action.id if isinstance(schedule.action, ScheduleActionStartWorkflow) else ""

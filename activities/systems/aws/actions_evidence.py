@@ -1,8 +1,8 @@
 """AWS actions that only look: an identity with all that it may do, access keys, a stolen key tried, overdue keys."""
 
 import json
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,9 @@ from activities.systems.aws.client import PROBES
 from activities.systems.aws.declared import IDENTITY, OWNER, plural
 from activities.systems.aws.models import AccessKey, key_id, may_assume, principal
 from playbooks.contract import EvidenceRef, Json, Risk, TargetSet
+
+FOREIGN = "(material of others)"
+"""Of a KMS key whose material KMS did not make, so that it cannot replace it."""
 
 
 class SnapshotIdentityParams(Params):
@@ -256,7 +259,9 @@ class Cryptoperiods(Result):
         "kms:ListKeys",
         "kms:DescribeKey",
         "kms:ListKeyRotations",
+        "kms:GetKeyRotationStatus",
         "secretsmanager:ListSecrets",
+        "secretsmanager:ListSecretVersionIds",
     ),
     timeout=timedelta(minutes=15),
 )
@@ -265,12 +270,18 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, Cryptoperiods]):
 
     def apply(self, params: CheckCryptoperiodsParams, ctx: ActionContext, proposal: Proposal) -> Applied[Cryptoperiods]:
         """Access keys and secrets as authentication keys, KMS keys by what they are for."""
-        missing, ages = [], []
+        missing: list[str] = []
+        ages: list[KeyAge] = []
         for what, read in (("access keys", _access_keys), ("KMS keys", _kms_keys), ("secrets", _secrets)):
             try:
-                ages += read(ctx)
+                for age in read(ctx):
+                    if age is not None:
+                        ages.append(age)
+                    elif what not in missing:
+                        missing.append(what)
             except Forbidden:
                 missing.append(what)
+        mended = {age.id for age in ages if age.kind is KeyKind.KEY_WRAPPING and not age.label.startswith(FOREIGN)}
         judged = judge(ages, ctx.now(), params.at_most)
         rows: list[dict[str, Json]] = [dict(found.row()) for found in judged]
         late = [row for row in rows if row["overdue"]]
@@ -280,57 +291,62 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, Cryptoperiods]):
             Cryptoperiods(
                 overdue=len(late),
                 checked=len(rows),
-                kms_keys=renewable(judged, KeyKind.KEY_WRAPPING),
+                kms_keys=[id_ for id_ in renewable(judged, KeyKind.KEY_WRAPPING) if id_ in mended],
                 targets=ctx.put_rows(late, name="aws.overdue"),
                 report=report,
                 complete=not missing,
             ),
-            summary=f"{len(late)} of {len(rows)} keys and secrets overdue by {SOURCE}",
-            warnings=tuple(f"{what} could not be read: a permission is missing" for what in missing),
+            summary=f"{len(late)} of {len(rows)} keys and secrets overdue by {SOURCE}"
+            + (f"; {' and '.join(missing)} not read whole" if missing else ""),
+            warnings=tuple(f"{what} could not all be read: a permission is missing" for what in missing),
         )
 
 
-def _access_keys(ctx: ActionContext) -> list[KeyAge]:
-    keys = [key for user in ctx.client.users() for key in ctx.client.keys_of(user)]
-    return [
-        KeyAge(key.id, KeyKind.SYMMETRIC_AUTHENTICATION, key.created, label=f"access key of {key.user}") for key in keys
-    ]
+def _access_keys(ctx: ActionContext) -> Iterator[KeyAge | None]:
+    for user in ctx.client.users():
+        ctx.progress({"user": user})
+        for key in ctx.client.keys_of(user):
+            # An inactive one is in use for nothing.
+            if key.active:
+                label = f"access key of {key.user}"
+                yield KeyAge(key.id, KeyKind.SYMMETRIC_AUTHENTICATION, key.created, label=label)
 
 
-def _kms_keys(ctx: ActionContext) -> list[KeyAge]:
-    found = []
+def _kms_keys(ctx: ActionContext) -> Iterator[KeyAge | None]:
     for id_ in ctx.client.kms_keys():
-        key = ctx.client.kms_key(id_)
-        if not key.customer or key.state != "Enabled":
-            # A disabled one is in use for nothing.
-            continue
-        kind, rotated = KeyKind.PRIVATE_SIGNATURE, None
-        if key.spec == "SYMMETRIC_DEFAULT":
-            kind = KeyKind.KEY_WRAPPING
-            dates = [when for when, _ in ctx.client.rotations(id_) if when is not None]
-            rotated = max(dates, default=None)
-        elif key.spec.startswith("HMAC"):
-            kind = KeyKind.SYMMETRIC_AUTHENTICATION
-        found.append(KeyAge(key.id, kind, key.created, rotated=rotated, label=key.description or "KMS key"))
-    return found
+        ctx.progress({"kms": id_})
+        try:
+            yield from _kms_key(id_, ctx)
+        except Forbidden:
+            # Its own policy may keep us out, and of this key only.
+            yield None
 
 
-def _secrets(ctx: ActionContext) -> list[KeyAge]:
-    secrets = [secret for secret in ctx.client.secrets() if not secret.deleted]
-    return [
-        KeyAge(
-            secret.name,
-            KeyKind.SYMMETRIC_AUTHENTICATION,
-            secret.created,
-            rotated=_newest(secret.rotated, secret.changed),
-            label="secret",
-        )
-        for secret in secrets
-    ]
+def _kms_key(id_: str, ctx: ActionContext) -> Iterator[KeyAge]:
+    key = ctx.client.kms_key(id_)
+    if not key.customer or key.state != "Enabled":
+        # A disabled one is in use for nothing.
+        return
+    label, kind, rotated = key.description or "KMS key", KeyKind.PRIVATE_SIGNATURE, None
+    if key.spec == "SYMMETRIC_DEFAULT":
+        kind = KeyKind.KEY_WRAPPING
+        dates = [when for when, _ in ctx.client.rotations(id_) if when is not None]
+        if key.origin != "AWS_KMS":
+            label = f"{FOREIGN} {label}"
+        elif ctx.client.rotating(id_):
+            dates.append(ctx.now())
+        rotated = max(dates, default=None)
+    elif key.spec.startswith("HMAC"):
+        kind = KeyKind.SYMMETRIC_AUTHENTICATION
+    yield KeyAge(key.id, kind, key.created, rotated=rotated, label=label)
 
 
-def _newest(*instants: datetime | None) -> datetime | None:
-    return max((instant for instant in instants if instant is not None), default=None)
+def _secrets(ctx: ActionContext) -> Iterator[KeyAge | None]:
+    for secret in ctx.client.secrets():
+        if not secret.deleted:
+            # Not since it was last changed: a new tag is a change, too.
+            made = ctx.client.current_since(secret.arn)
+            yield KeyAge(secret.name, KeyKind.SYMMETRIC_AUTHENTICATION, secret.created, rotated=made, label="secret")
 
 
 ACTIONS = (SnapshotIdentity, ListAccessKeys, TryAccessKey, CheckCryptoperiods)

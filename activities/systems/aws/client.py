@@ -253,6 +253,14 @@ class Aws(Account):
             self.call("secretsmanager", "DescribeSecret", doing="reading a secret's stages", SecretId=secret)
         )
 
+    def current_since(self, secret: str) -> datetime | None:
+        """When the version was made that programs get; ``None`` if there is none."""
+        answer = self.call(
+            "secretsmanager", "ListSecretVersionIds", doing="reading a secret's versions", SecretId=secret
+        )
+        rows = [row for row in answer.get("Versions") or () if CURRENT in (row.get("VersionStages") or ())]
+        return instant_of(rows[0].get("CreatedDate")) if rows else None
+
     def value(self, secret: str, version: str | None = None) -> str:
         """The value of a version, by default the current one. It must not leave the activity.
 

@@ -24,6 +24,7 @@ KINDS = {
 }
 """Row of the table by the start of a transit key's type."""
 TRANSIT = "transit:"
+CONVERGENT = " (convergent)"
 
 
 class SnapshotMountParams(Params):
@@ -84,7 +85,8 @@ class CheckCryptoperiodsParams(Params):
 class CryptoperiodsChecked(Result):
     """Keys past their cryptoperiod; ``report`` is the evidence file with every key and its reason.
 
-    ``transit_keys`` are those of the overdue that ``vault.rotate_transit_key`` mends, at most 500.
+    ``transit_keys`` are those of the overdue that ``vault.rotate_transit_key`` mends without anybody noticing, at most
+    500: keys that encrypt, and not convergent ones. Whoever checks signatures by an exported public key does notice.
     """
 
     overdue: int
@@ -135,19 +137,20 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, CryptoperiodsChecked])
             CryptoperiodsChecked(
                 overdue=len(overdue),
                 checked=len(judged),
-                transit_keys=_renewable(judged),
+                transit_keys=_unnoticed(judged),
                 targets=targets,
                 report=report,
                 complete=not missing,
             ),
-            summary=f"{len(overdue)} of {len(judged)} keys and secrets are past their cryptoperiod",
+            summary=f"{len(overdue)} of {len(judged)} keys and secrets overdue by {SOURCE}"
+            + (f"; {missing} not read" if missing else ""),
             warnings=tuple(warnings),
         )
 
 
-def _renewable(judged: list[Judgement]) -> list[str]:
-    transit = (one for one in judged if one.key.id.startswith(TRANSIT))
-    return [id_.removeprefix(TRANSIT) for id_ in renewable(transit, *KINDS.values())]
+def _unnoticed(judged: list[Judgement]) -> list[str]:
+    transit = (one for one in judged if one.key.id.startswith(TRANSIT) and not one.key.label.endswith(CONVERGENT))
+    return [id_.removeprefix(TRANSIT) for id_ in renewable(transit, KeyKind.DATA_ENCRYPTION)]
 
 
 def _keys(ctx: ActionContext) -> Iterator[dict[str, Any] | None]:
@@ -190,7 +193,7 @@ def _age(what: str, row: dict[str, Any]) -> KeyAge:
             first,
             rotated=newest,
             oldest=made.get(row["min_decryption_version"]),
-            label=row["id"],
+            label=f"{row['id']}{CONVERGENT if row['convergent'] else ''}",
         )
     made_at = datetime.fromisoformat(row["created"]) if row["created"] else None
     if what == "secrets":

@@ -79,6 +79,8 @@ class TransitKey:
     latest: int
     minimum: int
     versions: dict[int, datetime]
+    convergent: bool = False
+    """The same plaintext gives the same ciphertext, which programs may look things up by."""
 
     @classmethod
     def of(cls, key: str, data: Mapping[str, Any]) -> "TransitKey":
@@ -95,12 +97,14 @@ class TransitKey:
             int(data["latest_version"]),
             max(int(data.get("min_decryption_version") or 1), 1),
             made,
+            data.get("convergent_encryption") is True,
         )
 
     def row(self) -> dict[str, Any]:
         """As evidence."""
         made = {str(number): at.isoformat() for number, at in sorted(self.versions.items())}
         return {
+            "convergent": self.convergent,
             "id": self.name,
             "type": self.type,
             "latest_version": self.latest,

@@ -152,6 +152,17 @@ def list_secrets(account: AwsAccount, given: Given, caller: Given) -> dict[str, 
     return {"SecretList": rows[start : start + size], **more}
 
 
+def list_secret_version_ids(account: AwsAccount, given: Given, caller: Given) -> dict[str, Any]:
+    """ListSecretVersionIds; without a staging label a version is deprecated, and left out."""
+    secret = _secret(account, given)
+    rows = [
+        {"VersionId": id_, "VersionStages": sorted(version.stages), "CreatedDate": version.created}
+        for id_, version in secret.versions.items()
+        if version.stages
+    ]
+    return {"ARN": secret.arn, "Name": secret.name, "Versions": rows}
+
+
 def get_secret_value(account: AwsAccount, given: Given, caller: Given) -> dict[str, Any]:
     """GetSecretValue."""
     secret = _live(account, given)
@@ -211,6 +222,7 @@ def rotate_secret(account: AwsAccount, given: Given, caller: Given) -> dict[str,
 SECRETS: dict[str, Work] = {
     "DescribeSecret": describe_secret,
     "ListSecrets": list_secrets,
+    "ListSecretVersionIds": list_secret_version_ids,
     "GetSecretValue": get_secret_value,
     "PutSecretValue": put_secret_value,
     "UpdateSecretVersionStage": update_secret_version_stage,
