@@ -15,7 +15,6 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from playbooks.contract import Mode
 from worker.cli.client import SERVER_FILE, TOKENS_FILE, ApiClient, written
@@ -25,6 +24,7 @@ from worker.desk.people import People
 from worker.embedded import EmbeddedServer
 from worker.obtain import Obtain
 from worker.range import Range
+from worker.range_settings import system_tables
 from worker.settings import Settings
 from worker.start_base import open_store
 
@@ -159,9 +159,11 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
         'scheme = "bearer"',
         'secret = "secret:file/detector.secret"',
     ]
-    for system, values in systems.items():
-        lines += [f"[systems.{system}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
-    lines += ["[slack]", *(f"{key} = {json.dumps(value)}" for key, value in world.slack_settings(home).items())]
+    lines += [
+        *system_tables(systems),
+        "[slack]",
+        *(f"{key} = {json.dumps(value)}" for key, value in world.slack_settings(home).items()),
+    ]
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
     given = settings.environment
     inherited = {name: value for name, value in given.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}
@@ -177,15 +179,6 @@ def _environment(settings: Settings, home: Path, world: Range, temporal: str, se
         "TEMPORAL_NAMESPACE": "stanch",
         "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
     }
-
-
-def _toml(value: Any) -> str:
-    """A value of the settings in TOML; what JSON and TOML write alike is written as JSON."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)
 
 
 def _people(settings: Settings, world: Range) -> dict[str, str]:

@@ -25,6 +25,7 @@ from worker.range_checks import Assertion, check
 from worker.range_control import RangeApp
 from worker.range_record import Record
 from worker.range_server import LoopbackServer
+from worker.range_settings import system_tables
 from worker.range_story import alert_of
 from worker.range_world import World, come_back, make_world
 
@@ -275,12 +276,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "systems": world.settings(home),
             "alert": json.loads(world.alert()),
         }
+        _say(f"The simulated world: {world.url}/_range/effects, /log, /state, /check.")
         shown |= world.places()
         if world.slack is not None:
             users = world.slack.users
             shown["slack"] = {"url": world.slack.url, "settings": world.slack_settings(home), "users": users}
-        sys.stdout.write(json.dumps(shown) + "\n")
-        sys.stdout.flush()
+        config = home / "range" / "stanch.toml"
+        config.write_text("\n".join(['mode = "exercise"', *system_tables(shown["systems"]), ""]), encoding="utf-8")
+        _say(f"Settings of a Stanch that acts in it: STANCH_CONFIG={config}. Ctrl-C ends it.")
+        if not sys.stdout.isatty():
+            # The same for a program; a person has just read it.
+            sys.stdout.write(json.dumps(shown) + "\n")
+            sys.stdout.flush()
         stopped.wait()
     return 0
 

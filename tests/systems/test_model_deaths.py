@@ -16,9 +16,9 @@ import pytest
 
 from tests.stage import Stage
 from tests.systems.model_night import Night, state_of
-from worker.demo_stage import _toml
 from worker.range_models.company import ModelRange
 from worker.range_models.plan import KEY_SECRET, SERVICE_USER, THIEF
+from worker.range_settings import system_tables
 from worker.settings import Settings
 
 pytestmark = pytest.mark.faults
@@ -95,9 +95,7 @@ def installed(env: Any, world: ModelRange, point: str) -> tuple[Stage, dict[str,
     keys = home / "keys" / "payload.json"
     keys.touch(mode=0o600)
     keys.write_text(env.ring.dump())
-    lines = ['mode = "exercise"']
-    for system, values in world.settings(home).items():
-        lines += [f"[systems.{system}]", *(f"{key} = {_toml(value)}" for key, value in values.items())]
+    lines = ['mode = "exercise"', *system_tables(world.settings(home))]
     (home / "stanch.toml").write_text("\n".join(lines) + "\n")
     marks = Path(tempfile.mkdtemp(dir=home))
     given = {name: value for name, value in os.environ.items() if not name.startswith(("STANCH_", "TEMPORAL_"))}

@@ -1,6 +1,9 @@
 """The range: an attacker who works until contained, an innocent one who works on, a record that tells all of it."""
 
 import json
+import os
+import pty
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,10 +15,11 @@ import httpx
 import pytest
 
 from activities.systems.salesforce.client import connect
-from playbooks.contract import ActionResult, TargetSet
+from playbooks.contract import ActionResult, Mode, TargetSet
 from tests.systems.acme import Bench
 from worker.range import Range
 from worker.secrets import Secrets
+from worker.settings import Settings
 from worker.store import Store
 
 SINCE = (datetime.now(UTC) - timedelta(days=2)).isoformat()
@@ -244,3 +248,19 @@ def test_it_runs_as_a_command_until_it_is_told_to_stop():
         assert shown["seed"] == 3 and shown["alert"]["EVENT_TYPE"] == "ApiTotalUsage"
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_at_a_terminal_it_says_what_a_person_needs_and_no_document(tmp_path):
+    shown, terminal = pty.openpty()
+    command = [sys.executable, "-m", "worker.range", "--seed", "3", "--home", str(tmp_path)]
+    with subprocess.Popen(command, stdout=terminal, stderr=subprocess.PIPE, text=True) as process:
+        said = [process.stderr.readline(), process.stderr.readline()]
+        assert re.search(r"world: http://127\.0\.0\.1:\d+/_range/effects", said[0])
+        config = Path(re.search(r"STANCH_CONFIG=(\S+)\.", said[1])[1])
+        process.terminate()
+        assert process.wait(20) == 0
+    os.set_blocking(shown, False)
+    with pytest.raises(BlockingIOError):
+        os.read(shown, 1)
+    settings = Settings.load({"STANCH_HOME": str(tmp_path / "home"), "STANCH_CONFIG": str(config)}, tmp_path)
+    assert settings.mode is Mode.EXERCISE and settings.file.systems["salesforce"]["app"] == "Stanch"

@@ -116,7 +116,6 @@ class ModelRange(Range):
             "played_by": {name: choice.view() for name, choice in site.chosen.items()},
             "credentials": {**held, "thief of an AWS key": str(site.stolen_key)},
             "authority": str(site.authority_files.root),
-            "settings": "in `systems`, as [systems.NAME] of stanch.toml",
         }
         self._tell(f"Gateway, as customers reach it: {site.edge.url} (its authority: {site.authority_files.root})")
         for name, front in sorted(site.fronts.items()):
@@ -124,7 +123,6 @@ class ModelRange(Range):
         self._tell("Credentials of others:")
         for name, path in found["credentials"].items():
             self._tell(f"  {name}: {path}")
-        self._tell(f"What happened: {self.url}/_range/effects, /log, /state, /check. Ctrl-C ends it.")
         return found
 
     def state(self) -> dict[str, Any]:

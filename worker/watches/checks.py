@@ -9,7 +9,7 @@ from worker.settings import Settings, SettingsError
 from worker.start_findings import Finding
 from worker.watches.definition import every, watches_of
 from worker.watches.schedules import schedule_id
-from workflows.watch import Watch
+from workflows.watch import Looked
 
 UNSEEN = "What it looks for may be there unseen. Mend the system's settings or its rights."
 SLACK = timedelta(minutes=15)
@@ -63,13 +63,13 @@ async def _last(client: Client, known: ScheduleDescription, title: str, span: in
     assert isinstance(action, ScheduleActionExecutionStartWorkflow)
     if datetime.now(UTC) - begun.started_at > 2 * timedelta(seconds=span) + SLACK:
         return Finding(title, "fail", f"It has not looked since {at}.{upcoming}", UNSEEN)
-    handle = client.get_workflow_handle_for(
-        Watch.run, action.workflow_id, first_execution_run_id=action.first_execution_run_id
+    handle = client.get_workflow_handle(
+        action.workflow_id, first_execution_run_id=action.first_execution_run_id, result_type=Looked
     )
     if (await handle.describe()).close_time is None:
         return Finding(title, "ok", f"It has been looking since {at}.{upcoming}")
     try:
-        looked = await handle.result()
+        looked: Looked = await handle.result()
     except WorkflowFailureError as error:
         cause: BaseException = error
         while cause.__cause__ is not None:
