@@ -21,11 +21,12 @@ class Counted(BaseModel):
     votes: list[str] = []
     rounds: int = 0
     last: int = 25
+    wanted: int = 0
 
 
 @workflow.defn
 class Restless:
-    """Counts votes and continues as new every few milliseconds, ``last`` times."""
+    """Counts votes and continues as new every few milliseconds, ``last`` times and until it has ``wanted`` votes."""
 
     @workflow.init
     def __init__(self, given: Counted) -> None:
@@ -36,7 +37,7 @@ class Restless:
         await workflow.sleep(timedelta(milliseconds=20))
         await workflow.wait_condition(workflow.all_handlers_finished)
         self.state.rounds += 1
-        if self.state.rounds >= self.state.last:
+        if self.state.rounds >= self.state.last and len(self.state.votes) >= self.state.wanted:
             return self.state.votes
         workflow.continue_as_new(self.state)
 
@@ -60,7 +61,11 @@ async def test_no_vote_is_lost_or_doubled_while_the_workflow_continues_as_new(pl
     name, people = queue(), [f"p{number}" for number in range(12)]
     async with Worker(plain_engine, task_queue=name, workflows=[Restless], workflow_runner=UnsandboxedWorkflowRunner()):
         handle = await plain_engine.start_workflow(
-            Restless.run, Counted(last=80), id=name, task_queue=name, task_timeout=timedelta(seconds=2)
+            Restless.run,
+            Counted(last=80, wanted=len(people)),
+            id=name,
+            task_queue=name,
+            task_timeout=timedelta(seconds=2),
         )
 
         async def one(number, person):
