@@ -1,12 +1,14 @@
 """Secrets Manager and KMS: rotated once, staged back, disabled and enabled; overdue keys; simulated and moto alike."""
 
 import json
+import shutil
 from datetime import timedelta
 from typing import Any
 
 from playbooks.contract import ActionResult, Preview, Verb
 from tests.systems.acme import Bench
 from tests.systems.aws_site import READER
+from worker.store import Store
 
 ROTATE, STAGE, KMS, DISABLE = "aws.rotate_secret", "aws.stage_secret", "aws.rotate_kms_key", "aws.disable_kms_key"
 
@@ -141,6 +143,23 @@ async def test_what_is_in_use_for_too_long_is_found(aws, aws_bench):
         aws.admin.enable_kms(key, enabled=False)
         off = await aws_bench.run(aws_bench.call("aws.check_cryptoperiods", {"at_most": "PT0.001S"}, step="off"))
         assert key not in {row["id"] for row in aws_bench.rows(off.output["targets"])}, "it is in use for nothing"
+
+
+async def test_only_keys_whose_material_kms_makes_are_offered_and_a_rotation_under_way_counts(
+    simulated_aws, empty_database, tmp_path
+):
+    account = simulated_aws.account
+    old = account.now() - timedelta(days=800)
+    own = account.add_kms_key("own", created=old)
+    foreign = account.add_kms_key("foreign", created=old, origin="EXTERNAL")
+    account.add_kms_key("busy", created=old, rotating=account.now())
+    shutil.copy(empty_database, tmp_path)
+    store = Store(f"sqlite:///{tmp_path / 'stanch.db'}", tmp_path / "home")
+    bench = Bench(simulated_aws.client(), store, "aws")
+    found = await bench.apply("aws.check_cryptoperiods")
+    assert {row["id"] for row in bench.rows(found.output["targets"])} == {own.id, foreign.id}
+    assert found.output["kms_keys"] == [own.id]
+    store.close()
 
 
 async def test_keys_that_may_not_be_read_make_the_check_incomplete(aws, aws_bench):

@@ -103,7 +103,7 @@ class PeerSecret:
 
 @dataclass
 class PeerKmsKey:
-    """A KMS key."""
+    """A KMS key; ``rotating`` is since when a rotation on demand is under way."""
 
     id: str
     arn: str
@@ -112,6 +112,8 @@ class PeerKmsKey:
     state: str = "Enabled"
     spec: str = "SYMMETRIC_DEFAULT"
     manager: str = "CUSTOMER"
+    origin: str = "AWS_KMS"
+    rotating: datetime | None = None
     rotations: list[tuple[datetime, str]] = field(default_factory=list)
     grantees: list[str] = field(default_factory=list)
 

@@ -42,7 +42,7 @@ def describe_key(account: AwsAccount, given: Given, caller: Given) -> dict[str, 
         "Description": key.description,
         "KeyUsage": "ENCRYPT_DECRYPT",
         "KeyState": key.state,
-        "Origin": "AWS_KMS",
+        "Origin": key.origin,
         "KeyManager": key.manager,
         "KeySpec": key.spec,
     }
@@ -58,7 +58,9 @@ def list_key_rotations(account: AwsAccount, given: Given, caller: Given) -> dict
 
 def get_key_rotation_status(account: AwsAccount, given: Given, caller: Given) -> dict[str, Any]:
     """GetKeyRotationStatus."""
-    return {"KeyRotationEnabled": False, "KeyId": _kms(account, given).id}
+    key = _kms(account, given)
+    under_way = {"OnDemandRotationStartDate": key.rotating} if key.rotating else {}
+    return {"KeyRotationEnabled": False, "KeyId": key.id, **under_way}
 
 
 def list_grants(account: AwsAccount, given: Given, caller: Given) -> dict[str, Any]:
