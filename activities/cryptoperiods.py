@@ -108,6 +108,7 @@ class KeyAge:
         rotated: When its material was last replaced, ``None`` if never.
         oldest: When the oldest material was made that the system still reads with, if it keeps older versions.
         label: For people.
+        renews: Its system gives it new material that nobody who uses the key notices.
     """
 
     id: str
@@ -116,6 +117,7 @@ class KeyAge:
     rotated: datetime | None = None
     oldest: datetime | None = None
     label: str = ""
+    renews: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,9 @@ class Judgement:
         }
 
 
-def renewable(judged: Iterable[Judgement], *kinds: KeyKind) -> list[str]:
-    """Ids of the overdue keys of these kinds that new material mends, at most 500: what one ``for_each`` takes."""
-    found = [one.key.id for one in judged if one.overdue and not one.reading and one.key.kind in kinds]
+def renewable(judged: Iterable[Judgement]) -> list[str]:
+    """Ids of the overdue keys that new material mends unnoticed, at most 500: what one ``for_each`` takes."""
+    found = [one.key.id for one in judged if one.overdue and one.key.renews and not one.reading]
     return found[:MAX_LITERAL_TARGETS]
 
 

@@ -65,6 +65,7 @@ async def serving(
 async def serve(settings: Settings, bring: Bring, say: Say) -> int:
     """``stanch serve``: until SIGINT or SIGTERM."""
     settings.refuse_test_switches()
+    # What is wrong with a watch is said before anything starts.
     watches_of(settings)
     start_logging(settings.file.log_level)
     async with (
@@ -79,6 +80,7 @@ async def serve(settings: Settings, bring: Bring, say: Say) -> int:
 
 async def up(settings: Settings, bring: Bring, say: Say) -> int:
     """``stanch up``: Temporal, worker and doors on one machine, until SIGINT or SIGTERM."""
+    # As of ``serve``.
     watches_of(settings)
     start_logging(settings.file.log_level)
     async with (

@@ -6,9 +6,9 @@ from typing import Any
 import hvac
 import pytest
 
-from activities.cryptoperiods import judge
+from activities.cryptoperiods import judge, renewable
 from activities.errors import AuthFailed, Forbidden, InvalidParams, NotFound, RateLimited, Rejected, Unavailable
-from activities.systems.vault.actions_evidence import _age, _unnoticed
+from activities.systems.vault.actions_evidence import _age
 from activities.systems.vault.models import name, path
 from activities.systems.vault.peer.app import VaultPeer
 from activities.systems.vault.peer.state import Key, now
@@ -146,7 +146,7 @@ def test_keys_whose_rotation_others_notice_are_not_offered() -> None:
     kinds = {"plain": {}, "lookup": {"convergent": True}, "signer": {"type": "ed25519"}, "mac": {"type": "hmac"}}
     ages = [_age("keys", {**row, "id": id_, "convergent": False, **more}) for id_, more in kinds.items()]
     judged = judge(ages, now())
-    assert all(one.overdue for one in judged) and _unnoticed(judged) == ["plain"]
+    assert all(one.overdue for one in judged) and renewable(judged) == ["transit:plain"]
 
 
 def test_old_material_is_seen_until_it_no_longer_decrypts(simulated_vault: tuple[VaultPeer, str]) -> None:

@@ -9,7 +9,7 @@ from activities.cryptoperiods import TABLE, KeyAge, KeyKind, after, judge, renew
 NOW = datetime(2026, 3, 14, 3, 0, tzinfo=UTC)
 
 
-def aged(kind: KeyKind, days: float, **more: datetime | str | None) -> KeyAge:
+def aged(kind: KeyKind, days: float, **more: datetime | str | bool | None) -> KeyAge:
     """A key of an age."""
     return KeyAge(id=f"{kind}-{days}", kind=kind, created=NOW - timedelta(days=days), **more)  # type: ignore[arg-type]
 
@@ -81,16 +81,16 @@ def test_an_unknown_or_future_age_is_overdue_and_says_so() -> None:
 
 
 def test_only_keys_that_new_material_mends_are_renewable() -> None:
-    used_up = aged(KeyKind.KEY_WRAPPING, 800)
-    other, fine = aged(KeyKind.SYMMETRIC_AUTHENTICATION, 800), aged(KeyKind.KEY_WRAPPING, 10)
+    used_up, fine = (aged(KeyKind.KEY_WRAPPING, days, renews=True) for days in (800, 10))
+    other = aged(KeyKind.SYMMETRIC_AUTHENTICATION, 800)
     # Rotated yesterday, but it still reads with material of eight years ago.
     ago, yesterday = NOW - timedelta(days=3000), NOW - timedelta(days=1)
-    reading = KeyAge("reading", KeyKind.KEY_WRAPPING, ago, rotated=yesterday, oldest=ago)
+    reading = KeyAge("reading", KeyKind.KEY_WRAPPING, ago, rotated=yesterday, oldest=ago, renews=True)
     judged = judge([used_up, other, fine, reading], NOW)
     assert sum(one.overdue for one in judged) == 3
-    assert renewable(judged, KeyKind.KEY_WRAPPING) == [used_up.id]
-    many = [KeyAge(str(number), KeyKind.MASTER, None) for number in range(600)]
-    assert len(renewable(judge(many, NOW), KeyKind.MASTER)) == 500
+    assert renewable(judged) == [used_up.id]
+    many = [KeyAge(str(number), KeyKind.MASTER, None, renews=True) for number in range(600)]
+    assert len(renewable(judge(many, NOW))) == 500
 
 
 def test_the_longest_overdue_comes_first_and_rows_are_plain() -> None:

@@ -12,6 +12,8 @@ import pytest_asyncio
 from temporalio.client import Client, WorkflowFailureError
 
 from tests.conftest import WorkerEnv
+from worker.codec import KeyRing
+from worker.temporal import connect
 from worker.watches.schedules import align, schedule_id
 from workflows.watch import Looked, Watch, WatchInput
 
@@ -213,8 +215,9 @@ async def test_schedules_follow_the_settings(env: WorkerEnv) -> None:
     assert described.schedule.state.paused and described.info.num_actions == 1
     assert described.schedule.state.note == "keys are being moved"
     # Under a new payload key it is written anew, so that the old one can go.
-    before = described.schedule.action.id
-    await align(client, "stanch", {"one": watch(name="one", severity=4)}, {"one": DAY}, "another-key")
+    before, ring = described.schedule.action.id, KeyRing.fresh()
+    other = await connect(env.settings, ring, address=env.server.address, namespace=client.namespace)
+    await align(other, "stanch", {"one": watch(name="one", severity=4)}, {"one": DAY}, ring.current)
     described = await client.get_schedule_handle(schedule_id("stanch", "one")).describe()
     assert described.schedule.action.id != before
     # Those of an exercise on the same server are its own.

@@ -47,6 +47,9 @@ async def keep_schedules(client: Client, settings: Settings) -> None:
             return await align(client, settings.queue_prefix, wanted, spans, key)
         except RPCError as error:
             log.warning("watches are not scheduled yet, it is tried again: %s", error.status.name)
+        except Exception:
+            # Nobody waits for this task, so nothing else would tell of it.
+            log.exception("watches are not scheduled yet, it is tried again")
         await asyncio.sleep(AGAIN)
 
 

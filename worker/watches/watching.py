@@ -6,7 +6,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from temporalio import activity
@@ -17,12 +17,14 @@ from playbooks.contract import FOREIGN, Json, Risk, RunContext
 from playbooks.expr import ExprError, evaluate
 from worker.alerts.finding import Finding, dedupe_key, to_alert
 from worker.alerts.model import Alert, Route
+from worker.alerts.routing import window_start
 from worker.alerts.values import stamp
 from worker.dryrun.look import Look, Scratch
 from worker.settings import Settings
 from worker.store import Store
 from worker.systems import ConnectedSystems
 from worker.watches.definition import source_of
+from worker.wording import ENDED
 from workflows.watch import LOOK, MARGIN, TRIES, Looked, WatchInput
 
 log = logging.getLogger("stanch.watches")
@@ -32,8 +34,6 @@ ROWS = 500
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 PAUSE = 2.0
 """Seconds between tries while the store is away."""
-BEFORE = timedelta(hours=24)
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 
 
 class Watching:
@@ -137,7 +137,7 @@ def _alert(wanted: WatchInput, summary: str, now: datetime) -> Alert:
     if wanted.route is None:
         return alert.model_copy(update={"verified": "valid"})
     route = Route.model_validate(wanted.route)
-    since = dict.fromkeys(wanted.since, stamp(now - BEFORE))
+    since = dict.fromkeys(wanted.since, stamp(window_start(alert, now)))
     routed = route.model_copy(update={"inputs": {**since, **route.inputs}})
     return alert.model_copy(update={"verified": "valid", "route": routed, "effect": wanted.effect})
 

@@ -17,9 +17,6 @@ from activities.systems.aws.declared import IDENTITY, OWNER, plural
 from activities.systems.aws.models import AccessKey, key_id, may_assume, principal
 from playbooks.contract import EvidenceRef, Json, Risk, TargetSet
 
-FOREIGN = "(material of others)"
-"""Of a KMS key whose material KMS did not make, so that it cannot replace it."""
-
 
 class SnapshotIdentityParams(Params):
     """Which IAM user, by name or ARN."""
@@ -281,7 +278,6 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, Cryptoperiods]):
                         missing.append(what)
             except Forbidden:
                 missing.append(what)
-        mended = {age.id for age in ages if age.kind is KeyKind.KEY_WRAPPING and not age.label.startswith(FOREIGN)}
         judged = judge(ages, ctx.now(), params.at_most)
         rows: list[dict[str, Json]] = [dict(found.row()) for found in judged]
         late = [row for row in rows if row["overdue"]]
@@ -291,7 +287,7 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, Cryptoperiods]):
             Cryptoperiods(
                 overdue=len(late),
                 checked=len(rows),
-                kms_keys=[id_ for id_ in renewable(judged, KeyKind.KEY_WRAPPING) if id_ in mended],
+                kms_keys=renewable(judged),
                 targets=ctx.put_rows(late, name="aws.overdue"),
                 report=report,
                 complete=not missing,
@@ -327,18 +323,17 @@ def _kms_key(id_: str, ctx: ActionContext) -> Iterator[KeyAge]:
     if not key.customer or key.state != "Enabled":
         # A disabled one is in use for nothing.
         return
-    label, kind, rotated = key.description or "KMS key", KeyKind.PRIVATE_SIGNATURE, None
+    kind, rotated, renews = KeyKind.PRIVATE_SIGNATURE, None, False
     if key.spec == "SYMMETRIC_DEFAULT":
-        kind = KeyKind.KEY_WRAPPING
+        # KMS replaces only the material that it made itself.
+        kind, renews = KeyKind.KEY_WRAPPING, key.origin == "AWS_KMS"
         dates = [when for when, _ in ctx.client.rotations(id_) if when is not None]
-        if key.origin != "AWS_KMS":
-            label = f"{FOREIGN} {label}"
-        elif ctx.client.rotating(id_):
+        if renews and ctx.client.rotating(id_):
             dates.append(ctx.now())
         rotated = max(dates, default=None)
     elif key.spec.startswith("HMAC"):
         kind = KeyKind.SYMMETRIC_AUTHENTICATION
-    yield KeyAge(key.id, kind, key.created, rotated=rotated, label=label)
+    yield KeyAge(key.id, kind, key.created, rotated=rotated, label=key.description or "KMS key", renews=renews)
 
 
 def _secrets(ctx: ActionContext) -> Iterator[KeyAge | None]:

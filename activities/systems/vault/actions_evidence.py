@@ -7,7 +7,7 @@ from typing import Any
 
 from activities.action import Action, Applied, Params, Proposal, Result, action
 from activities.context import ActionContext
-from activities.cryptoperiods import SOURCE, Judgement, KeyAge, KeyKind, judge, renewable
+from activities.cryptoperiods import SOURCE, KeyAge, KeyKind, judge, renewable
 from activities.errors import ConnectorError, InvalidParams, NotFound
 from activities.systems.vault.declared import OWNER, STATE
 from playbooks.contract import EvidenceRef, Risk, TargetSet
@@ -24,7 +24,6 @@ KINDS = {
 }
 """Row of the table by the start of a transit key's type."""
 TRANSIT = "transit:"
-CONVERGENT = " (convergent)"
 
 
 class SnapshotMountParams(Params):
@@ -137,7 +136,7 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, CryptoperiodsChecked])
             CryptoperiodsChecked(
                 overdue=len(overdue),
                 checked=len(judged),
-                transit_keys=_unnoticed(judged),
+                transit_keys=[id_.removeprefix(TRANSIT) for id_ in renewable(judged)],
                 targets=targets,
                 report=report,
                 complete=not missing,
@@ -146,11 +145,6 @@ class CheckCryptoperiods(Action[CheckCryptoperiodsParams, CryptoperiodsChecked])
             + (f"; {missing} not read" if missing else ""),
             warnings=tuple(warnings),
         )
-
-
-def _unnoticed(judged: list[Judgement]) -> list[str]:
-    transit = (one for one in judged if one.key.id.startswith(TRANSIT) and not one.key.label.endswith(CONVERGENT))
-    return [id_.removeprefix(TRANSIT) for id_ in renewable(transit, KeyKind.DATA_ENCRYPTION)]
 
 
 def _keys(ctx: ActionContext) -> Iterator[dict[str, Any] | None]:
@@ -193,7 +187,8 @@ def _age(what: str, row: dict[str, Any]) -> KeyAge:
             first,
             rotated=newest,
             oldest=made.get(row["min_decryption_version"]),
-            label=f"{row['id']}{CONVERGENT if row['convergent'] else ''}",
+            label=row["id"],
+            renews=kind is KeyKind.DATA_ENCRYPTION and not row["convergent"],
         )
     made_at = datetime.fromisoformat(row["created"]) if row["created"] else None
     if what == "secrets":
