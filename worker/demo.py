@@ -25,10 +25,10 @@ from worker.demo_stories import story_for
 from worker.demo_story import World, checks, document, seconds, steps_with_effect, story
 from worker.settings import Settings
 from worker.start_base import until_stopped
+from worker.wording import ENDED
 
 LOOK = 0.25
 PATIENCE = 240.0
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 COMMANDER = "chidi"
 
 

@@ -14,8 +14,8 @@ from worker.cli.client import ApiClient, at, connect
 from worker.cli.options import as_option
 from worker.cli.output import clean, emit, fail, json_option, say, show
 from worker.cli.values import pairs, typed
+from worker.wording import ENDED
 
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 TOLD = frozenset(
     {"step", "item", "action", "verb", "code", "status", "verdict", "playbook", "fact", "gate", "clock", "state"}
 )

@@ -18,8 +18,9 @@ from worker.desk.open_incidents import CLOSED
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.starts import Starts, snapshot_of
-from worker.desk.views import ENDED, Views
+from worker.desk.views import Views
 from worker.store import Store
+from worker.wording import ENDED
 from workflows.compensation import beyond_undo, nothing_to_undo
 from workflows.messages import After, Receipt, ReviewRequest, RunInput, UndoRequest
 from workflows.resumption import for_rerun, for_undo

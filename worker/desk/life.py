@@ -14,8 +14,9 @@ from worker.desk.open_incidents import note_in_open
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.times import stamp
-from worker.desk.views import ENDED, Views, hold_document, slack_document
+from worker.desk.views import Views, hold_document, slack_document
 from worker.store import Store
+from worker.wording import ENDED
 from workflows.messages import ClockChange, CloseRequest, EventGiven, FactChange, PauseRequest, Receipt
 
 CLOCK_VERBS = frozenset({"confirm", "correct", "submit", "dismiss", "handover"})

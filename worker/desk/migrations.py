@@ -18,7 +18,8 @@ from worker.desk.plans import Installation, frozen, refused
 from worker.desk.refusals import DeskRefusal
 from worker.desk.rights import require
 from worker.desk.starts import snapshot_of
-from worker.desk.views import ENDED, Views
+from worker.desk.views import Views
+from worker.wording import ENDED
 from workflows.messages import After, HandOverRequest, Receipt, RunInput
 from workflows.migration import Migration, for_migration, mapping
 from workflows.state import RunState

@@ -16,10 +16,10 @@ from worker.desk.why import why
 from worker.desk.why_record import Known, split
 from worker.desk.why_undo import UNDO, of_undo, why_undo
 from worker.store import Store
+from worker.wording import ENDED
 from workflows.scope import PlanIndex
 
 LIVE = timedelta(seconds=3)
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 DRAFT_KEYS = ("regime", "stage", "title", "due", "applies", "candidate", "clock", "path", "sha256", "written_at")
 STEP_KEYS = ("path", "id", "kind", "action", "title", "phase", "item", "pass", "status", "waiting_for", "code")
 STEP_MORE = ("message", "summary", "changed", "verified", "affected", "by", "started_at", "finished_at")

@@ -8,8 +8,7 @@ from playbooks.plan import ApproveStep, PlannedStep
 from playbooks.policy import requirement
 from worker.desk.why_facts import said, steps_read, version_read
 from worker.desk.why_record import Telling, targets, when
-
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
+from worker.wording import ENDED
 
 
 def opening(telling: Telling) -> list[str]:

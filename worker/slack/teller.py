@@ -20,11 +20,11 @@ from worker.slack.told import told
 from worker.store import Store
 from worker.store.outbox import InForce
 from worker.store.slack_outgoing import Lane
+from worker.wording import ENDED
 
 log = logging.getLogger(__name__)
 
 GONE = frozenset({"closed", "false_alarm"})
-ENDED = frozenset({"done", "failed", "denied", "cancelled", "undone"})
 EVERY = 1.0
 FRESH = 30.0
 """Seconds after which the time left on cards that wait is told again."""
